@@ -1,0 +1,66 @@
+# Every command of the project. `make help` lists them; `make check` and `make test` are what CI runs.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := .tools/bin/uv
+export UV_PYTHON_DOWNLOADS := never
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(UV): requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Bottega needs Python 3.11 or newer; this is " + sys.version.split()[0] + " (set PYTHON=...)") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv .tools
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $(UV)
+
+$(VENV)/.installed: $(UV) requirements/run.txt pyproject.toml
+	@test -x $(BIN)/python || $(UV) venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV)
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/run.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@rm -f $(VENV)/.installed-dev && touch $@
+
+$(VENV)/.installed-dev: $(UV) requirements/dev.txt pyproject.toml
+	@test -x $(BIN)/python || $(UV) venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV)
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $(VENV)/.installed $@
+
+install: $(VENV)/.installed ## install what running needs into .venv
+develop: $(VENV)/.installed-dev ## install what development needs into .venv
+
+demo: $(VENV)/.installed ## build a project from a brief with scripted models: no key, account or server
+	@$(BIN)/bottega demo
+
+run: $(VENV)/.installed ## build from a brief with your models: make run BRIEF=brief.md
+	@$(BIN)/bottega build --file $(or $(BRIEF),brief.md)
+
+test: $(VENV)/.installed-dev ## the whole test suite
+	@$(BIN)/pytest -n 2 --dist worksteal
+
+check: lint types imports ## what must be clean before a commit
+
+lint: $(VENV)/.installed-dev ## ruff: rules and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(VENV)/.installed-dev ## ruff: mend what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: $(VENV)/.installed-dev ## mypy strict on src, tests and benchmarks
+	@$(BIN)/mypy
+
+imports: $(VENV)/.installed-dev ## import contracts
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+lock: $(UV) ## rewrite the hash-pinned lock files
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 requirements/uv.in -o requirements/uv.txt
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 pyproject.toml requirements/build.in -o requirements/run.txt
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --group dev pyproject.toml requirements/build.in -c requirements/run.txt -o requirements/dev.txt
+
+clean: ## remove what the commands above made
+	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+.PHONY: help install develop demo run test check lint format types imports lock clean

@@ -1,0 +1,1 @@
+"""Bottega: a self-hosted, credit-metered software workshop."""

@@ -1,0 +1,24 @@
+"""Logs are events with keyword facts, written to stderr: `billing.hold.settled`. No secrets, no prompt bodies."""
+
+import logging
+import sys
+
+import structlog
+
+
+def configure_logging(*, level: str, json: bool = False) -> None:
+    """Send every event at or above `level` (a logging level's name) to stderr."""
+    renderer: structlog.types.Processor = (
+        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )

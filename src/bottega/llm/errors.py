@@ -1,0 +1,90 @@
+"""What can go wrong at a provider.
+
+    ProviderError
+      RateLimited          429; `retry_after_seconds` where the provider said it
+      OutOfQuota           a daily or spend quota, or 402: waiting a little is useless
+      Overloaded           500, 502, 503, 529, connection refused or reset
+      Stalled              no first byte in time, or no progress in time
+      Interrupted          the stream ended without a finish; `partial` is what had arrived
+      AuthenticationFailed 401, 403
+      RequestRejected      400, 404, 413, 422: the same request will fail again
+      Refused              a safety block; nothing usable came back
+      MalformedResponse    not the provider's own dialect
+
+`retryable` says whether the same request may succeed later. Where tokens were billed although the call failed, `usage`,
+`cost_usd` and `request_id` say what is known, so that the platform's loss is on record.
+"""
+
+from decimal import Decimal
+from typing import ClassVar
+
+from bottega.core.errors import AppError
+from bottega.llm.types import Usage
+
+
+class ProviderError(AppError):
+    code = "provider_error"
+    http_status = 502
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str,
+        retry_after_seconds: float | None = None,
+        usage: Usage | None = None,
+        cost_usd: Decimal | None = None,
+        request_id: str | None = None,
+        partial: str = "",
+        key_fingerprint: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.provider = provider
+        self.retry_after_seconds = retry_after_seconds
+        self.usage = usage
+        self.cost_usd = cost_usd
+        self.request_id = request_id
+        self.partial = partial
+        self.key_fingerprint = key_fingerprint
+
+
+class RateLimited(ProviderError):
+    code = "rate_limited"
+    retryable = True
+
+
+class OutOfQuota(ProviderError):
+    code = "out_of_quota"
+
+
+class Overloaded(ProviderError):
+    code = "overloaded"
+    retryable = True
+
+
+class Stalled(ProviderError):
+    code = "stalled"
+    retryable = True
+
+
+class Interrupted(ProviderError):
+    code = "interrupted"
+    retryable = True
+
+
+class AuthenticationFailed(ProviderError):
+    code = "authentication_failed"
+
+
+class RequestRejected(ProviderError):
+    code = "request_rejected"
+
+
+class Refused(ProviderError):
+    code = "refused"
+
+
+class MalformedResponse(ProviderError):
+    code = "malformed_response"
+    retryable = True

@@ -1,0 +1,113 @@
+"""What goes to a language model and what comes back, in our words; a provider's dialect never leaves its file.
+
+In this product "model" always means a language model. Token counts follow one convention for every provider:
+`input_tokens` includes cached ones, `output_tokens` includes reasoning.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Protocol, Self
+
+from bottega.core.errors import AppError
+
+
+class Purpose(StrEnum):
+    GATHER = "gather"
+    PLAN = "plan"
+    IMPLEMENT = "implement"
+    VERIFY = "verify"
+    README = "readme"
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"
+    LENGTH = "length"
+    REFUSED = "refused"
+
+
+class UnknownModelName(AppError):
+    code = "unknown_model_name"
+    http_status = 422
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelName:
+    """`provider/name`: google/gemini-2.5-pro, openrouter/deepseek/deepseek-chat, scripted/demo."""
+
+    provider: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        provider, _, name = text.strip().partition("/")
+        if not provider or not name:
+            raise UnknownModelName(
+                f"'{text}' is not a model name: write provider/model, for example google/gemini-2.5-pro."
+            )
+        return cls(provider=provider, name=name)
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    role: str  # user | assistant
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionRequest:
+    """One call. `schema` asks for JSON of that JSON Schema; `max_output_tokens` counts reasoning too.
+
+    `purpose`, `subject` (a task key, or empty) and `attempt` (from 1) say what the call is for; providers on the
+    wire do not see them, the ledger and the scripted provider do. `session` groups the calls of one project for prompt caches.
+    """
+
+    model: ModelName
+    system: str
+    messages: tuple[Message, ...]
+    max_output_tokens: int
+    purpose: Purpose
+    subject: str = ""
+    attempt: int = 1
+    temperature: float | None = None
+    schema: Mapping[str, Any] | None = None
+    session: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    input_tokens: int = 0
+    cached_tokens: int = 0  # part of input_tokens
+    output_tokens: int = 0
+    reasoning_tokens: int = 0  # part of output_tokens
+    images: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """A finished reply. `cost_usd` is what the provider says it bills, None where it does not say."""
+
+    text: str
+    finish: FinishReason
+    usage: Usage
+    model: ModelName
+    request_id: str | None = None
+    cost_usd: Decimal | None = None
+    usage_estimated: bool = False
+    key_fingerprint: str = ""
+    response_time_ms: int = 0
+    raw_usage: Mapping[str, Any] = field(default_factory=dict)
+
+
+class LLM(Protocol):
+    """Anything that answers a request: a gateway, a metered gateway, a script."""
+
+    async def complete(self, request: CompletionRequest) -> Completion: ...
+
+
+OnProgress = Callable[[int], None]
+"""Told the characters received so far, from time to time, while a reply streams in."""

@@ -1,0 +1,171 @@
+"""The durable state of a build: runs and their journal, tasks and their evidence, events and the outbox.
+
+PostgreSQL is the only truth of a run. `steps` holds every (run, step) once; a `lease_token` that is no longer the
+run's cannot write. A task is `done` only with the evidence row and the tree that evidence was gathered on.
+"""
+
+import uuid
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from bottega.db.base import Base
+from bottega.db.types import CREDITS, CreatedAt, JsonList
+
+
+class Run(Base):
+    __tablename__ = "runs"
+    __table_args__ = (
+        CheckConstraint("desired IN ('run', 'pause', 'cancel')", name="desired"),
+        Index(
+            "uq_runs_one_live",
+            "project_id",
+            unique=True,
+            postgresql_where=text("finished_at IS NULL"),
+        ),
+        Index("ix_runs_due", "wake_at", postgresql_where=text("state = 'ready'")),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    kind: Mapped[str] = mapped_column(String(20), server_default="build")
+    state: Mapped[str] = mapped_column(String(20), server_default="ready")
+    step_no: Mapped[int] = mapped_column(server_default=text("0"))
+    wake_at: Mapped[CreatedAt]
+    lease_owner: Mapped[str | None] = mapped_column(String(200))
+    lease_token: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    claims: Mapped[int] = mapped_column(server_default=text("0"))  # since the last journaled step
+    failures: Mapped[int] = mapped_column(server_default=text("0"))  # provider failures since the last journaled step
+    desired: Mapped[str] = mapped_column(String(20), server_default="run")
+    reason: Mapped[str | None] = mapped_column(Text)  # why it waits or stopped, for a person
+    created_at: Mapped[CreatedAt]
+    finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class Step(Base):
+    """The journal. `output` is what later steps read; rows are never changed."""
+
+    __tablename__ = "steps"
+
+    run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    step_no: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(30))
+    task_key: Mapped[str | None] = mapped_column(String(20))
+    outcome: Mapped[str] = mapped_column(String(30))
+    output: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    lease_token: Mapped[int] = mapped_column(BigInteger)
+    credits_charged: Mapped[Decimal] = mapped_column(CREDITS, server_default=text("0"))
+    duration_ms: Mapped[int]
+    created_at: Mapped[CreatedAt]
+
+
+class Task(Base):
+    __tablename__ = "tasks"
+    __table_args__ = (
+        UniqueConstraint("project_id", "key"),
+        UniqueConstraint("project_id", "ordinal"),
+        CheckConstraint(
+            "status <> 'done' OR (evidence_tree_hash IS NOT NULL AND commit_sha IS NOT NULL)",
+            name="done_has_evidence",
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    ordinal: Mapped[int]
+    key: Mapped[str] = mapped_column(String(20))  # T1, T2, ...
+    title: Mapped[str] = mapped_column(String(300))
+    description: Mapped[str] = mapped_column(Text)
+    files: Mapped[JsonList]
+    depends_on: Mapped[JsonList]
+    commands: Mapped[JsonList]  # acceptance commands, run in the sandbox
+    criteria: Mapped[JsonList]  # acceptance points the Architect judges
+    size: Mapped[str] = mapped_column(String(10))  # small | medium | large
+    status: Mapped[str] = mapped_column(String(20), server_default="todo")  # todo | done | unchecked
+    stage: Mapped[str] = mapped_column(String(20), server_default="implement")  # implement | check | verify | commit
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    rung: Mapped[int] = mapped_column(server_default=text("0"))
+    rung_failures: Mapped[int] = mapped_column(server_default=text("0"))
+    malformed: Mapped[int] = mapped_column(server_default=text("0"))
+    feedback: Mapped[str | None] = mapped_column(Text)  # what the last attempt got wrong, for the next one
+    proposal_step: Mapped[int | None]  # the journal step whose output holds the files under review
+    proposal_tree_hash: Mapped[str | None] = mapped_column(String(40))
+    evidence_tree_hash: Mapped[str | None] = mapped_column(String(40))
+    commit_sha: Mapped[str | None] = mapped_column(String(40))
+    credits_charged: Mapped[Decimal] = mapped_column(CREDITS, server_default=text("0"))
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[CreatedAt]
+
+
+class Evidence(Base):
+    """One command that ran, or could not be run, on one tree."""
+
+    __tablename__ = "evidence"
+    __table_args__ = (
+        CheckConstraint("executed OR NOT passed", name="passed_was_executed"),
+        Index(None, "project_id", "tree_hash"),
+        UniqueConstraint("run_id", "step_no", "ordinal"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    step_no: Mapped[int]
+    ordinal: Mapped[int]
+    task_key: Mapped[str | None] = mapped_column(String(20))
+    tree_hash: Mapped[str] = mapped_column(String(40))  # the git tree id
+    command: Mapped[str] = mapped_column(Text)
+    executed: Mapped[bool]
+    passed: Mapped[bool]
+    exit_code: Mapped[int | None]
+    output: Mapped[str] = mapped_column(Text)  # the last 8 KiB
+    output_sha256: Mapped[str] = mapped_column(String(64))  # of the whole
+    tests_run: Mapped[int | None]
+    tests_skipped: Mapped[int | None]
+    reason: Mapped[str | None] = mapped_column(Text)  # why it does not count as passed
+    isolation: Mapped[str] = mapped_column(String(30))
+    duration_ms: Mapped[int]
+    created_at: Mapped[CreatedAt]
+
+
+class RunEvent(Base):
+    __tablename__ = "run_events"
+    __table_args__ = (UniqueConstraint("project_id", "sequence"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    run_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    sequence: Mapped[int]
+    type: Mapped[str] = mapped_column(String(50))
+    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    created_at: Mapped[CreatedAt]
+
+
+class Outbox(Base):
+    __tablename__ = "outbox"
+    __table_args__ = (Index("ix_outbox_due", "wake_at", postgresql_where=text("sent_at IS NULL")),)
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    target: Mapped[str] = mapped_column(String(50))
+    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    dedupe_key: Mapped[str] = mapped_column(String(300), unique=True)
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    wake_at: Mapped[CreatedAt]
+    created_at: Mapped[CreatedAt]
+    sent_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
