@@ -43,9 +43,7 @@ class ModelName:
     def parse(cls, text: str) -> Self:
         provider, _, name = text.strip().partition("/")
         if not provider or not name:
-            raise UnknownModelName(
-                f"'{text}' is not a model name: write provider/model, for example google/gemini-2.5-pro."
-            )
+            raise UnknownModelName(f"'{text}' is not a model name: write provider/model, as in google/gemini-2.5-pro.")
         return cls(provider=provider, name=name)
 
     def __str__(self) -> str:
@@ -63,7 +61,8 @@ class CompletionRequest:
     """One call. `schema` asks for JSON of that JSON Schema; `max_output_tokens` counts reasoning too.
 
     `purpose`, `subject` (a task key, or empty) and `attempt` (from 1) say what the call is for; providers on the
-    wire do not see them, the ledger and the scripted provider do. `session` groups the calls of one project for prompt caches.
+    wire do not see them, the ledger and the scripted provider do. `session` groups the calls of one project for
+    prompt caches.
     """
 
     model: ModelName

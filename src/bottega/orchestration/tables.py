@@ -44,7 +44,8 @@ class Run(Base):
     project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     kind: Mapped[str] = mapped_column(String(20), server_default="build")
-    state: Mapped[str] = mapped_column(String(20), server_default="ready")
+    phase: Mapped[str] = mapped_column(String(20), server_default="gather")  # what is being worked on
+    state: Mapped[str] = mapped_column(String(20), server_default="ready")  # whether it goes on, and if not, why
     step_no: Mapped[int] = mapped_column(server_default=text("0"))
     wake_at: Mapped[CreatedAt]
     lease_owner: Mapped[str | None] = mapped_column(String(200))
@@ -53,7 +54,8 @@ class Run(Base):
     claims: Mapped[int] = mapped_column(server_default=text("0"))  # since the last journaled step
     failures: Mapped[int] = mapped_column(server_default=text("0"))  # provider failures since the last journaled step
     desired: Mapped[str] = mapped_column(String(20), server_default="run")
-    reason: Mapped[str | None] = mapped_column(Text)  # why it waits or stopped, for a person
+    stop_code: Mapped[str | None] = mapped_column(String(40))  # why it waits or stopped, for a program
+    reason: Mapped[str | None] = mapped_column(Text)  # and for a person
     created_at: Mapped[CreatedAt]
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
@@ -102,7 +104,6 @@ class Task(Base):
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     rung: Mapped[int] = mapped_column(server_default=text("0"))
     rung_failures: Mapped[int] = mapped_column(server_default=text("0"))
-    malformed: Mapped[int] = mapped_column(server_default=text("0"))
     feedback: Mapped[str | None] = mapped_column(Text)  # what the last attempt got wrong, for the next one
     proposal_step: Mapped[int | None]  # the journal step whose output holds the files under review
     proposal_tree_hash: Mapped[str | None] = mapped_column(String(40))

@@ -27,7 +27,8 @@ def safe_path(path: str) -> str:
     """Return `path` in normal form, or raise UnsafePath.
 
     A path is POSIX, relative, NFC, of at most 20 segments and 400 bytes, without empty, `.` or `..` segments,
-    backslashes, control or bidirectional characters, drive letters, a leading `~`, Windows device names, or anything of git's.
+    backslashes, control or bidirectional characters, drive letters, a leading `~`, Windows device names, or anything
+    of git's.
     """
     normal = unicodedata.normalize("NFC", path)
     why = _whole_path_fault(normal) or next((w for s in normal.split("/") if (w := _segment_fault(s))), None)

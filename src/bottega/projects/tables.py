@@ -25,6 +25,7 @@ class Project(Base):
     current_todo_markdown: Mapped[str | None] = mapped_column(Text)
     codebase_index_status: Mapped[str] = mapped_column(String(20), server_default="empty")
     index_version: Mapped[int] = mapped_column(server_default=text("0"))
+    event_sequence: Mapped[int] = mapped_column(server_default=text("0"))  # of the last row in run_events
     head_sha: Mapped[str | None] = mapped_column(String(40))
     quote_low_credits: Mapped[Decimal | None] = mapped_column(CREDITS)
     estimated_credit_cost: Mapped[Decimal | None] = mapped_column(CREDITS)  # the quote's upper end
