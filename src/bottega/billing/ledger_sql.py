@@ -1,0 +1,186 @@
+"""The ledger's statements, each one round trip.
+
+Locks are taken in one order everywhere: hold and call, then person, then the rest. Where a row is read `FOR UPDATE`
+inside a CTE it is read as the last writer left it, so amounts computed from it are right under any interleaving.
+"""
+
+from sqlalchemy import text
+
+LOCK_PERSON = text("SELECT id FROM users WHERE id = :user_id FOR UPDATE")
+
+FIND_ENTRY = text("""
+SELECT id, user_id, credits_amount, balance_after FROM credit_transactions WHERE idempotency_key = :idempotency_key
+""")
+
+GRANT = text("""
+WITH person AS (
+    UPDATE users SET credit_balance = credit_balance + CAST(:credits AS numeric), updated_at = now()
+    WHERE id = :user_id
+    RETURNING id, credit_balance
+)
+INSERT INTO credit_transactions (
+    user_id, project_id, transaction_type, credits_amount, balance_after, idempotency_key,
+    reverses_id, external_transaction_id, description
+)
+SELECT id, :project_id, :transaction_type, CAST(:credits AS numeric), credit_balance, :idempotency_key,
+       :reverses_id, :external_transaction_id, :description
+FROM person
+RETURNING id, credits_amount, balance_after
+""")
+
+# No row comes back when anything forbids the call; WHY_REFUSED then says what.
+HOLD = text("""
+WITH price AS (
+    SELECT id, model_provider, model_name FROM model_pricing WHERE id = :pricing_id AND is_active
+), project AS (
+    SELECT id, credit_limit FROM projects
+    WHERE id = CAST(:project_id AS uuid) AND user_id = :user_id
+      AND (credit_limit IS NULL OR credit_limit >= CAST(:credits AS numeric) + actual_credit_cost + (
+          SELECT COALESCE(sum(credits_amount), 0) FROM credit_holds
+          WHERE user_id = :user_id AND project_id = projects.id AND state = 'open'))
+), person AS (
+    UPDATE users SET credit_held = credit_held + CAST(:credits AS numeric), updated_at = now()
+    WHERE id = :user_id AND status = 'active'
+      AND credit_balance - credit_held >= CAST(:credits AS numeric)
+      AND EXISTS (SELECT FROM price)
+      AND (CAST(:project_id AS uuid) IS NULL OR EXISTS (SELECT FROM project))
+      AND NOT EXISTS (SELECT FROM credit_holds WHERE idempotency_key = :call_key)
+    RETURNING id, credit_balance - credit_held AS available
+), held AS (
+    INSERT INTO credit_holds (id, user_id, project_id, idempotency_key, credits_amount, expires_at)
+    SELECT CAST(:hold_id AS uuid), id, CAST(:project_id AS uuid), :call_key, CAST(:credits AS numeric),
+           now() + make_interval(secs => :ttl_seconds)
+    FROM person
+    RETURNING id, user_id, project_id
+), usage AS (
+    INSERT INTO api_key_usage (
+        call_key, operation_key, project_id, user_id, task_key, model_provider, model_name, task_type,
+        markup_factor, credit_value_usd, hold_id, pricing_id
+    )
+    SELECT :call_key, :operation_key, held.project_id, held.user_id, :task_key, price.model_provider,
+           price.model_name, :task_type, :markup, :credit_value_usd, held.id, price.id
+    FROM held, price
+    RETURNING id
+)
+SELECT usage.id AS usage_id, person.available, (SELECT credit_limit FROM project) AS credit_limit FROM usage, person
+""")
+
+PROJECT_LEFT = text("""
+SELECT credit_limit - actual_credit_cost - (
+    SELECT COALESCE(sum(credits_amount), 0) FROM credit_holds
+    WHERE user_id = :user_id AND project_id = projects.id AND state = 'open')
+FROM projects WHERE id = :project_id
+""")
+
+WHY_REFUSED = text("""
+SELECT users.status, users.credit_balance - users.credit_held AS available,
+       EXISTS (SELECT FROM model_pricing WHERE id = :pricing_id AND is_active) AS priced,
+       EXISTS (SELECT FROM credit_holds WHERE idempotency_key = :call_key) AS held_before,
+       CAST(:project_id AS uuid) IS NULL OR projects.id IS NOT NULL AS theirs,
+       projects.credit_limit - projects.actual_credit_cost - (
+           SELECT COALESCE(sum(credits_amount), 0) FROM credit_holds
+           WHERE user_id = users.id AND project_id = projects.id AND state = 'open') AS project_left
+FROM users LEFT JOIN projects ON projects.id = CAST(:project_id AS uuid) AND projects.user_id = users.id
+WHERE users.id = :user_id
+""")
+
+# A call whose hold expired may still be settled once: the reply came late, the work was done.
+SETTLE = text("""
+WITH call AS (
+    SELECT api_key_usage.id, api_key_usage.user_id, api_key_usage.project_id, credit_holds.id AS hold_id,
+           CASE credit_holds.state WHEN 'open' THEN credits_amount ELSE 0 END AS reserved
+    FROM api_key_usage JOIN credit_holds ON credit_holds.id = hold_id
+    WHERE api_key_usage.id = :usage_id
+      AND (status = 'started' OR (status = 'orphan' AND credit_holds.state = 'expired'))
+    FOR UPDATE OF credit_holds, api_key_usage
+), bill AS (
+    SELECT users.id AS user_id, credit_balance, reserved,
+           LEAST(CAST(:credits AS numeric), reserved + GREATEST(credit_balance - credit_held, 0)) AS charged
+    FROM users JOIN call ON users.id = call.user_id
+    FOR UPDATE OF users
+), released AS (
+    UPDATE credit_holds SET state = 'settled', resolved_at = now()
+    FROM call WHERE credit_holds.id = hold_id AND state = 'open'
+), person AS (
+    UPDATE users
+    SET credit_balance = users.credit_balance - charged, credit_held = credit_held - reserved, updated_at = now()
+    FROM bill WHERE users.id = bill.user_id
+), project AS (
+    UPDATE projects SET actual_credit_cost = actual_credit_cost + charged
+    FROM call, bill WHERE projects.id = call.project_id AND charged > 0
+), entry AS (
+    INSERT INTO credit_transactions (
+        user_id, project_id, api_key_usage_id, transaction_type, credits_amount, balance_after, idempotency_key,
+        real_cost_associated_usd
+    )
+    SELECT call.user_id, call.project_id, call.id, 'usage_deduction', -charged, credit_balance - charged,
+           'usage:' || call.id, :cost_usd
+    FROM call, bill WHERE charged > 0
+), settled AS (
+    UPDATE api_key_usage
+    SET status = 'settled', credits_charged = charged, credits_unbilled = CAST(:credits AS numeric) - charged,
+        input_tokens_used = :input_tokens, cached_tokens_used = :cached_tokens, output_tokens_used = :output_tokens,
+        reasoning_tokens_used = :reasoning_tokens, images_processed = :images, actual_cost_usd = :cost_usd,
+        cost_source = :cost_source, provider_request_id = :request_id, api_key_identifier = :key_fingerprint,
+        response_time_ms = :response_time_ms, error_code = NULL
+    FROM call, bill WHERE api_key_usage.id = call.id
+)
+SELECT charged, CAST(:credits AS numeric) - charged AS unbilled FROM bill
+""")
+
+VOID = text("""
+WITH call AS (
+    SELECT api_key_usage.id, api_key_usage.user_id, credit_holds.id AS hold_id,
+           CASE credit_holds.state WHEN 'open' THEN credits_amount ELSE 0 END AS reserved
+    FROM api_key_usage JOIN credit_holds ON credit_holds.id = hold_id
+    WHERE api_key_usage.id = :usage_id
+      AND (status = 'started' OR (status = 'orphan' AND credit_holds.state = 'expired'))
+    FOR UPDATE OF credit_holds, api_key_usage
+), released AS (
+    UPDATE credit_holds SET state = 'voided', resolved_at = now()
+    FROM call WHERE credit_holds.id = hold_id AND state = 'open'
+), person AS (
+    UPDATE users SET credit_held = credit_held - reserved, updated_at = now()
+    FROM call WHERE users.id = call.user_id AND reserved > 0
+)
+UPDATE api_key_usage
+SET status = :status, input_tokens_used = :input_tokens, cached_tokens_used = :cached_tokens,
+    output_tokens_used = :output_tokens, reasoning_tokens_used = :reasoning_tokens, images_processed = :images,
+    actual_cost_usd = :cost_usd, cost_source = :cost_source, provider_request_id = :request_id,
+    api_key_identifier = :key_fingerprint, response_time_ms = :response_time_ms, error_code = :error_code
+FROM call WHERE api_key_usage.id = call.id
+RETURNING api_key_usage.id
+""")
+
+FIRST_RESULT = text("SELECT credits_charged, credits_unbilled FROM api_key_usage WHERE id = :usage_id")
+
+EXPIRED = text("""
+SELECT credit_holds.id FROM api_key_usage JOIN credit_holds ON credit_holds.id = hold_id
+WHERE credit_holds.state = 'open' AND expires_at <= now() ORDER BY credit_holds.id LIMIT :limit
+FOR UPDATE OF credit_holds, api_key_usage SKIP LOCKED
+""")
+
+STARTED_BEFORE = text("""
+SELECT credit_holds.id FROM api_key_usage JOIN credit_holds ON credit_holds.id = hold_id
+WHERE operation_key = :operation_key AND status = 'started' AND credit_holds.state = 'open'
+ORDER BY credit_holds.id FOR UPDATE OF credit_holds, api_key_usage
+""")
+
+RELEASE = text("""
+WITH due AS (
+    UPDATE credit_holds SET state = :state, resolved_at = now()
+    WHERE id = ANY(CAST(:hold_ids AS uuid[])) AND state = 'open'
+    RETURNING id, user_id, credits_amount
+), calls AS (
+    UPDATE api_key_usage SET status = 'orphan', error_code = :error_code
+    FROM due WHERE hold_id = due.id AND status = 'started'
+), freed AS (
+    SELECT user_id, sum(credits_amount) AS credits FROM due GROUP BY user_id
+), locked AS (
+    SELECT id FROM users WHERE id IN (SELECT user_id FROM freed) ORDER BY id FOR UPDATE
+), people AS (
+    UPDATE users SET credit_held = credit_held - credits, updated_at = now()
+    FROM freed JOIN locked ON locked.id = freed.user_id WHERE users.id = freed.user_id
+)
+SELECT id FROM due
+""")

@@ -1,0 +1,262 @@
+"""The only way to a model: hold the worst case, call, settle the real cost.
+
+`MeteredLLM` answers like any LLM. Every attempt has its own usage row and its own hold, both committed before any
+network I/O, and runs outside any transaction. A reply is *owed* until the caller settles it, in the same transaction
+that journals what the reply was good for: charge and journal stand or fall together. An attempt that fails is never
+charged; what it cost is recorded as the platform's loss.
+"""
+
+import asyncio
+import itertools
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Protocol
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bottega.billing import ledger
+from bottega.billing.ledger import InsufficientCredits, PriceWithdrawn
+from bottega.billing.prices import PriceBook
+from bottega.billing.pricing import (
+    Price,
+    believable,
+    charge_credits,
+    cost_of,
+    cost_usd,
+    output_tokens_within,
+    worst_case_usd,
+)
+from bottega.billing.types import Call, CallStatus, Cost, CostSource, Hold, Outcome, Terms
+from bottega.core.clock import Clock
+from bottega.db.transaction import Database
+from bottega.llm.errors import ProviderError
+from bottega.llm.types import LLM, Completion, CompletionRequest, Usage
+
+_log = structlog.get_logger()
+_SMALLEST_SHARE = 4  # a reply cut below a quarter of what was asked for is not worth paying for
+
+
+class RetryPolicy(Protocol):
+    def __call__(self, error: ProviderError, *, attempt: int) -> float | None:
+        """Return the seconds to wait before the next attempt, or None to give up. `attempt` counts from 1."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metering:
+    """Everything metered models share. `hold_ttl_seconds` must outlast the slowest call."""
+
+    database: Database
+    llm: LLM
+    retry: RetryPolicy
+    terms: Terms
+    clock: Clock
+    prices: PriceBook
+    hold_ttl_seconds: float = 1800.0
+
+    def account(
+        self,
+        *,
+        user_id: int,
+        project_id: uuid.UUID | None,
+        operation_key: str,
+        lease_token: int,
+        task_key: str | None = None,
+    ) -> "MeteredLLM":
+        """Return a model on this person's account, for one claim (`lease_token`) of one step (`operation_key`)."""
+        return MeteredLLM(
+            metering=self,
+            user_id=user_id,
+            project_id=project_id,
+            operation_key=operation_key,
+            lease_token=lease_token,
+            task_key=task_key,
+        )
+
+    @asynccontextmanager
+    async def standalone(
+        self, *, user_id: int, project_id: uuid.UUID | None, operation_key: str, task_key: str | None = None
+    ) -> AsyncIterator["MeteredLLM"]:
+        """Lend a model to a caller without a journal: settled when the block ends, not charged when it raises.
+
+        `operation_key` must be new each time.
+        """
+        llm = self.account(
+            user_id=user_id, project_id=project_id, operation_key=operation_key, lease_token=0, task_key=task_key
+        )
+        try:
+            yield llm
+        except BaseException:
+            await asyncio.shield(llm.abandon(status=CallStatus.FAILED))
+            raise
+        async with self.database.transaction() as session:
+            await llm.settle(session)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Started:
+    """An attempt whose hold is committed; `request` may allow less output than was asked for."""
+
+    hold: Hold
+    price: Price
+    request: CompletionRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Owed:
+    usage_id: int
+    credits: Decimal
+    outcome: Outcome
+
+
+class MeteredLLM:
+    """One step's model. Attempts are numbered through its life, so that every call key is used once."""
+
+    def __init__(
+        self,
+        *,
+        metering: Metering,
+        user_id: int,
+        project_id: uuid.UUID | None,
+        operation_key: str,
+        lease_token: int,
+        task_key: str | None,
+    ) -> None:
+        self._metering = metering
+        self._user_id = user_id
+        self._project_id = project_id
+        self._operation_key = operation_key
+        self._lease_token = lease_token
+        self._task_key = task_key
+        self._numbers = itertools.count(1)
+        self._owed: list[_Owed] = []
+
+    async def complete(self, request: CompletionRequest) -> Completion:
+        """Answer, trying again as the retry policy says.
+
+        Raises UnpricedModel and InsufficientCredits before anything is sent, ProviderError when no attempt succeeded.
+        """
+        for attempt in itertools.count(1):
+            try:
+                return await self._attempt(request)
+            except ProviderError as error:
+                delay = self._metering.retry(error, attempt=attempt)
+                if delay is None:
+                    raise
+                await self._metering.clock.sleep(delay)
+        raise AssertionError  # itertools.count does not end
+
+    async def settle(self, session: AsyncSession) -> Decimal:
+        """Charge every reply in the caller's transaction and return the credits. Safe to repeat."""
+        charged = Decimal(0)
+        for owed in self._owed:
+            settlement = await ledger.settle(
+                session, usage_id=owed.usage_id, credits=owed.credits, outcome=owed.outcome
+            )
+            charged += settlement.charged
+            if settlement.unbilled and not settlement.repeated:
+                _log.warning("billing.call.unbilled", usage_id=owed.usage_id, credits=str(settlement.unbilled))
+        return charged
+
+    async def abandon(self, *, status: CallStatus = CallStatus.FENCED) -> None:
+        """Charge nothing for replies that came to nothing, in a transaction of its own. Settled ones stay settled."""
+        async with self._metering.database.transaction() as session:
+            for owed in self._owed:
+                await ledger.void(session, usage_id=owed.usage_id, status=status, outcome=owed.outcome)
+
+    async def _attempt(self, request: CompletionRequest) -> Completion:
+        started = await self._start(request)
+        begun = self._metering.clock.monotonic()
+        try:
+            completion = await self._metering.llm.complete(started.request)
+        except BaseException as error:
+            elapsed_ms = int((self._metering.clock.monotonic() - begun) * 1000)
+            await asyncio.shield(self._void(started, error=error, elapsed_ms=elapsed_ms))
+            raise
+        self._owed.append(_owed(started, completion=completion, terms=self._metering.terms))
+        return completion
+
+    async def _start(self, request: CompletionRequest) -> _Started:
+        """Hold the worst case; when that is too much, that of a shorter reply; at a price replaced meanwhile, again."""
+        call_key = f"{self._operation_key}:{self._lease_token}:{next(self._numbers)}"
+        try:
+            return await self._hold(request, call_key=call_key)
+        except PriceWithdrawn:
+            self._metering.prices.forget(request.model)
+            return await self._hold(request, call_key=call_key)
+        except InsufficientCredits as error:
+            shorter = await self._shortened(request, available=error.available)
+            if shorter is None:
+                raise
+            return await self._hold(shorter, call_key=call_key)
+
+    async def _hold(self, request: CompletionRequest, *, call_key: str) -> _Started:
+        async with self._metering.database.transaction() as session:
+            price = await self._metering.prices.price(session, model=request.model)
+            call = Call(
+                call_key=call_key,
+                operation_key=self._operation_key,
+                user_id=self._user_id,
+                project_id=self._project_id,
+                task_key=self._task_key or request.subject or None,
+                task_type=request.purpose.value,
+                pricing_id=price.id,
+                terms=self._metering.terms,
+            )
+            credits = charge_credits(worst_case_usd(price, request), terms=self._metering.terms)
+            held = await ledger.hold(session, call=call, credits=credits, ttl_seconds=self._metering.hold_ttl_seconds)
+        return _Started(hold=held, price=price, request=request)
+
+    async def _shortened(self, request: CompletionRequest, *, available: Decimal) -> CompletionRequest | None:
+        """Return the request with as much output as the credits allow, or None when that is too little to be of use."""
+        async with self._metering.database.transaction() as session:
+            price = await self._metering.prices.price(session, model=request.model)
+        terms = self._metering.terms
+        budget_usd = available * terms.credit_value_usd / terms.markup
+        tokens = output_tokens_within(price, request, budget_usd=budget_usd)
+        if tokens * _SMALLEST_SHARE < request.max_output_tokens:
+            return None
+        return replace(request, max_output_tokens=tokens)
+
+    async def _void(self, started: _Started, *, error: BaseException, elapsed_ms: int) -> None:
+        status, outcome = _ending(error, price=started.price, elapsed_ms=elapsed_ms)
+        async with self._metering.database.transaction() as session:
+            await ledger.void(session, usage_id=started.hold.usage_id, status=status, outcome=outcome)
+
+
+def _owed(started: _Started, *, completion: Completion, terms: Terms) -> _Owed:
+    cost = cost_of(completion, price=started.price, request=started.request)
+    outcome = Outcome(
+        cost=cost,
+        request_id=completion.request_id,
+        key_fingerprint=completion.key_fingerprint,
+        response_time_ms=completion.response_time_ms,
+    )
+    return _Owed(usage_id=started.hold.usage_id, credits=charge_credits(cost.exact_usd, terms=terms), outcome=outcome)
+
+
+def _ending(error: BaseException, *, price: Price, elapsed_ms: int) -> tuple[CallStatus, Outcome]:
+    """Return how an attempt without a reply ends, with what the provider let us know of its cost."""
+    if not isinstance(error, ProviderError):
+        code = "cancelled" if isinstance(error, asyncio.CancelledError) else "defect"
+        return CallStatus.ORPHAN, Outcome(error_code=code, response_time_ms=elapsed_ms)
+    return CallStatus.FAILED, Outcome(
+        cost=_loss(error, price=price),
+        request_id=error.request_id,
+        key_fingerprint=error.key_fingerprint,
+        response_time_ms=elapsed_ms,
+        error_code=error.code,
+    )
+
+
+def _loss(error: ProviderError, *, price: Price) -> Cost | None:
+    usage = error.usage or Usage()
+    if (reported := believable(error.cost_usd)) is not None:
+        return Cost(usage=usage, exact_usd=reported, source=CostSource.REPORTED)
+    if error.usage is None:
+        return None
+    return Cost(usage=usage, exact_usd=cost_usd(price, usage), source=CostSource.COMPUTED)
