@@ -51,7 +51,8 @@ def fail(message: str, *, code: Exit = Exit.USAGE) -> NoReturn:
 
 def run_app(work: Callable[[App], Awaitable[T]], *, settings: Settings, llm: LLM | None = None) -> T:
     """Open the app, do `work`, close it; anticipated errors end the command with their sentence."""
-    configure_logging(level=settings.platform.log_level)
+    said = "log_level" in settings.platform.model_fields_set  # at a terminal the screen tells the story
+    configure_logging(level=settings.platform.log_level if said else "WARNING")
 
     async def session() -> T:
         async with open_app(settings, llm=llm) as app:
