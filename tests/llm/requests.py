@@ -1,0 +1,83 @@
+"""Requests and gateways the tests of this folder share."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from bottega.llm.client import LeasedKey, LLMClient, NoProviderKey, Patience
+from bottega.llm.errors import ProviderError
+from bottega.llm.gemini import Gemini
+from bottega.llm.openrouter import OpenAIChat
+from bottega.llm.types import CompletionRequest, Message, ModelName, Purpose
+from bottega.llm.wire import WireLimits
+from tests.fakes.providers import FakeProviders
+
+GEMINI = "google/gemini-2.5-pro"
+OPENROUTER = "openrouter/deepseek/deepseek-chat"
+QUICK = Patience(
+    first_word_seconds=0.25,
+    progress_seconds=0.15,
+    total_seconds=5.0,
+    bill_polls_seconds=(0.0, 0.01, 0.02),
+    bill_answer_seconds=1.0,
+)
+
+
+def a_request(
+    model: str = GEMINI, *, schema: Mapping[str, Any] | None = None, text: str = "Hello"
+) -> CompletionRequest:
+    return CompletionRequest(
+        model=ModelName.parse(model),
+        system="You are terse.",
+        messages=(Message(role="user", content=text),),
+        max_output_tokens=1000,
+        purpose=Purpose.PLAN,
+        schema=schema,
+        session="project-1",
+    )
+
+
+class OneKey:
+    """A key source that notes what it is told."""
+
+    def __init__(self, secret: str | None = "sk-very-secret") -> None:
+        self._secret = secret
+        self.successes = 0
+        self.failures: list[ProviderError] = []
+
+    async def acquire(self, provider: str) -> LeasedKey:
+        if self._secret is None:
+            raise NoProviderKey(provider)
+        return LeasedKey(provider=provider, secret=self._secret, fingerprint="0123456789ab")
+
+    async def report_success(self, key: LeasedKey) -> None:
+        assert key.fingerprint == "0123456789ab"
+        self.successes += 1
+
+    async def report_failure(self, key: LeasedKey, error: ProviderError) -> None:
+        assert key.fingerprint == "0123456789ab"
+        self.failures.append(error)
+
+
+@asynccontextmanager
+async def gateway(
+    fake: FakeProviders,
+    *,
+    keys: OneKey | None = None,
+    patience: Patience = QUICK,
+    limits: WireLimits | None = None,
+    openrouter_extras: bool | None = True,
+) -> AsyncIterator[LLMClient]:
+    client = LLMClient(
+        dialects={
+            "google": Gemini(base_url=fake.gemini_url),
+            "openrouter": OpenAIChat(base_url=fake.openrouter_url, openrouter_extras=openrouter_extras),
+        },
+        keys=keys or OneKey(),
+        patience=patience,
+        limits=limits,
+    )
+    try:
+        yield client
+    finally:
+        await client.close()
