@@ -2,7 +2,10 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
+
+from tests.fakes.providers import FakeProviders
 
 from bottega.llm.client import LeasedKey, LLMClient, NoProviderKey, Patience
 from bottega.llm.errors import ProviderError
@@ -10,17 +13,18 @@ from bottega.llm.gemini import Gemini
 from bottega.llm.openrouter import OpenAIChat
 from bottega.llm.types import CompletionRequest, Message, ModelName, Purpose
 from bottega.llm.wire import WireLimits
-from tests.fakes.providers import FakeProviders
 
 GEMINI = "google/gemini-2.5-pro"
 OPENROUTER = "openrouter/deepseek/deepseek-chat"
+SECRET = "sk-very-secret"
 QUICK = Patience(
-    first_word_seconds=0.25,
-    progress_seconds=0.15,
-    total_seconds=5.0,
+    first_word_seconds=10.0,
+    progress_seconds=10.0,
+    total_seconds=20.0,
     bill_polls_seconds=(0.0, 0.01, 0.02),
-    bill_answer_seconds=1.0,
+    bill_answer_seconds=5.0,
 )
+IMPATIENT = replace(QUICK, first_word_seconds=0.3, progress_seconds=0.3)
 
 
 def a_request(
@@ -40,7 +44,7 @@ def a_request(
 class OneKey:
     """A key source that notes what it is told."""
 
-    def __init__(self, secret: str | None = "sk-very-secret") -> None:
+    def __init__(self, secret: str | None = SECRET) -> None:
         self._secret = secret
         self.successes = 0
         self.failures: list[ProviderError] = []
@@ -55,7 +59,7 @@ class OneKey:
         self.successes += 1
 
     async def report_failure(self, key: LeasedKey, error: ProviderError) -> None:
-        assert key.fingerprint == "0123456789ab"
+        assert key.provider == error.provider
         self.failures.append(error)
 
 

@@ -141,7 +141,7 @@ class Reading(ABC):
     def _parse(self, data: str) -> Json:
         try:
             return foreign_json.parse(data)
-        except ValueError as error:
+        except foreign_json.NotJson as error:
             raise MalformedResponse(
                 f"{self.request.model} sent something that is not JSON; it can be asked again.",
                 provider=self.request.model.provider,

@@ -1,6 +1,6 @@
 """JSON from a stranger: nothing is assumed to exist or to be of the right type, and numbers stay exact.
 
-A missing or odd field reads as empty; only text that is not JSON at all raises (`ValueError`).
+A missing or odd field reads as empty; only text that is not JSON at all raises (`NotJson`).
 """
 
 import json
@@ -12,12 +12,16 @@ Json = Any
 LARGEST_COUNT = 10**12
 
 
+class NotJson(ValueError):
+    pass
+
+
 def parse(text: str | bytes) -> Json:
-    """Read JSON with exact Decimals. Raise ValueError for anything that is not JSON, however deep or odd."""
+    """Read JSON with exact Decimals. Raise NotJson for anything that is not JSON, however deep or odd."""
     try:
         return json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
-    except (RecursionError, ArithmeticError) as error:
-        raise ValueError(str(error)) from error
+    except (ValueError, RecursionError, ArithmeticError) as error:
+        raise NotJson(str(error)) from error
 
 
 def as_map(value: Json) -> Mapping[str, Json]:
@@ -34,9 +38,8 @@ def as_text(value: Json) -> str:
 
 def as_count(value: Json) -> int:
     """Read a number of tokens; what is no sane count reads as 0."""
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        return 0
-    return int(value) if 0 <= value <= LARGEST_COUNT else 0
+    amount = None if isinstance(value, str) else as_amount(value)
+    return 0 if amount is None else int(amount)
 
 
 def as_amount(value: Json) -> Decimal | None:

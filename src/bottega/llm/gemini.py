@@ -18,7 +18,7 @@ from bottega.llm.errors import (
     RateLimited,
     Refused,
 )
-from bottega.llm.foreign_json import Json, as_amount, as_count, as_list, as_map, as_text, parse
+from bottega.llm.foreign_json import Json, NotJson, as_amount, as_count, as_list, as_map, as_text, parse
 from bottega.llm.types import CompletionRequest, FinishReason, Usage
 
 API_VERSION = "v1beta"
@@ -56,7 +56,7 @@ class Gemini:
     def fault(self, fault: HttpFault) -> ProviderError:
         try:
             said = parse(fault.body)
-        except ValueError:
+        except NotJson:
             said = None
         said = said[0] if isinstance(said, list) and said else said
         return _complaint(as_map(as_map(said).get("error")), status=fault.status, header_seconds=retry_after(fault))

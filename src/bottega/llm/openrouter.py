@@ -21,7 +21,7 @@ from bottega.llm.errors import (
     Refused,
     RequestRejected,
 )
-from bottega.llm.foreign_json import Json, as_amount, as_count, as_list, as_map, as_text, parse
+from bottega.llm.foreign_json import Json, NotJson, as_amount, as_count, as_list, as_map, as_text, parse
 from bottega.llm.types import CompletionRequest, FinishReason, Usage
 
 BASE_URL = "https://openrouter.ai/api/v1"
@@ -71,7 +71,7 @@ class OpenAIChat:
     def fault(self, fault: HttpFault) -> ProviderError:
         try:
             said = as_map(parse(fault.body))
-        except ValueError:
+        except NotJson:
             said = {}
         return _complaint(
             _error_in(said) or {}, provider=self.provider, status=fault.status, header_seconds=retry_after(fault)
@@ -87,7 +87,7 @@ class OpenAIChat:
     def bill(self, body: bytes) -> Bill | None:
         try:
             data = as_map(as_map(parse(body)).get("data"))
-        except ValueError:
+        except NotJson:
             return None
         cost = _cost(data, cost=data.get("total_cost"), upstream=data.get("upstream_inference_cost"))
         if cost is None:

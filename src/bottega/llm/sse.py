@@ -5,7 +5,7 @@ nothing, so that a server which only pings makes no progress. An event cut by th
 """
 
 
-class LineTooLong(ValueError):
+class EventTooLong(ValueError):
     pass
 
 
@@ -18,7 +18,7 @@ class EventParser:
         self._data_bytes = 0
 
     def feed(self, chunk: bytes) -> list[str]:
-        """Return the data of the events this chunk completes. Raise LineTooLong beyond the limit."""
+        """Return the data of the events this chunk completes. Raise EventTooLong beyond the limit."""
         self._buffer += chunk
         events: list[str] = []
         start = 0
@@ -27,8 +27,7 @@ class EventParser:
             start = end + 1
         del self._buffer[:start]
         self._scanned = len(self._buffer)
-        if self._scanned + self._data_bytes > self._max_event_bytes:
-            raise LineTooLong(f"an event of more than {self._max_event_bytes} bytes")
+        self._check(self._scanned)
         return events
 
     def end(self) -> list[str]:
@@ -45,6 +44,11 @@ class EventParser:
             value = line[5:].removeprefix(b" ")
             self._data.append(value.decode("utf-8", "replace"))
             self._data_bytes += len(value)
+            self._check(0)
+
+    def _check(self, unread_bytes: int) -> None:
+        if unread_bytes + self._data_bytes > self._max_event_bytes:
+            raise EventTooLong(f"an event of more than {self._max_event_bytes} bytes")
 
     def _dispatch(self, events: list[str]) -> None:
         if self._data:

@@ -14,7 +14,7 @@ import httpx2
 from bottega.core.clock import Clock
 from bottega.llm.dialect import HttpAsk, HttpFault
 from bottega.llm.errors import Interrupted, MalformedResponse, Overloaded, RequestRejected
-from bottega.llm.sse import EventParser, LineTooLong
+from bottega.llm.sse import EventParser, EventTooLong
 
 OK = 200
 STREAM_TYPE = "text/event-stream"
@@ -129,7 +129,7 @@ class Answer:
                 async for chunk in chunks:
                     for event in parser.feed(chunk):
                         yield event
-        except LineTooLong as error:
+        except EventTooLong as error:
             raise self._malformed(f"sent {error}") from error
         for event in parser.end():
             yield event
