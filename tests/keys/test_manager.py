@@ -98,10 +98,9 @@ async def test_the_soonest_key_is_waited_for_exactly(clock: StillClock) -> None:
 async def test_rests_grow_with_every_rate_limit_in_a_row_and_a_success_ends_the_row(clock: StillClock) -> None:
     keys = manager(clock, "k1", wait_seconds=100.0)
     for _ in range(6):
-        key = await keys.acquire("google")
-        await keys.report_failure(key, error(RateLimited))
+        await keys.report_failure(await keys.acquire("google"), error(RateLimited))
     await keys.report_success(await keys.acquire("google"))
-    await keys.report_failure(key, error(RateLimited))
+    await keys.report_failure(await keys.acquire("google"), error(RateLimited))
     await keys.acquire("google")
     assert clock.slept == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0, 5.0]
 

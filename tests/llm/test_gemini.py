@@ -65,7 +65,10 @@ def test_an_event_that_brings_nothing_is_no_progress(event: Any) -> None:
 
 
 def test_a_pair_split_between_events_is_joined_and_what_cannot_be_stored_is_replaced() -> None:
-    halves = ['{"candidates":[{"content":{"parts":[{"text":"\\ud83d"}]}}]}', says("\ude42 \udc00 \0", "STOP")]
+    halves: list[Mapping[str, Any] | str] = [
+        '{"candidates":[{"content":{"parts":[{"text":"\\ud83d"}]}}]}',
+        says("\ude42 \udc00 \0", "STOP"),
+    ]
     assert reading(*halves).complete().text == "🙂 \ufffd \ufffd"
 
 

@@ -19,6 +19,7 @@ from bottega.llm.errors import Interrupted, ProviderError, Stalled
 from bottega.llm.types import Completion, CompletionRequest, OnProgress
 from bottega.llm.wire import OK, Wire, WireLimits
 
+SHORTEST_SECRET = 8  # a placeholder ("none", "ollama") may be part of any word
 KEY_SETTINGS = {"google": "GOOGLE_API_KEY", "openrouter": "OPENROUTER_API_KEY"}
 
 
@@ -154,7 +155,7 @@ class LLMClient:
     async def _with_what_is_known(
         self, error: ProviderError, reading: Reading, dialect: Dialect, key: LeasedKey
     ) -> ProviderError:
-        if key.secret:
+        if len(key.secret) >= SHORTEST_SECRET:
             error.message = error.message.replace(key.secret, "***")  # some servers repeat the key they refuse
             error.args = (error.message,)
         error.key_fingerprint = key.fingerprint
