@@ -73,10 +73,10 @@ async def gateway(
     openrouter_extras: bool | None = True,
 ) -> AsyncIterator[LLMClient]:
     client = LLMClient(
-        dialects={
-            "google": Gemini(base_url=fake.gemini_url),
-            "openrouter": OpenAIChat(base_url=fake.openrouter_url, openrouter_extras=openrouter_extras),
-        },
+        dialects=[
+            Gemini(base_url=fake.gemini_url),
+            OpenAIChat(base_url=fake.openrouter_url, openrouter_extras=openrouter_extras),
+        ],
         keys=keys or OneKey(),
         patience=patience,
         limits=limits,

@@ -257,7 +257,7 @@ async def test_a_server_that_repeats_the_key_does_not_get_it_into_the_message(
 
 
 async def test_nobody_listening_is_overloaded_and_may_be_tried_again() -> None:
-    client = LLMClient(dialects={"google": Gemini(base_url="http://127.0.0.1:1")}, keys=OneKey(), patience=QUICK)
+    client = LLMClient(dialects=[Gemini(base_url="http://127.0.0.1:1")], keys=OneKey(), patience=QUICK)
     error = await failure_of(client, GEMINI)
     assert isinstance(error, Overloaded)
     assert error.retryable
@@ -265,7 +265,7 @@ async def test_nobody_listening_is_overloaded_and_may_be_tried_again() -> None:
 
 @pytest.mark.parametrize("base_url", ["ftp://127.0.0.1", "127.0.0.1:1", ""])
 async def test_a_base_url_that_is_none_is_said_plainly(base_url: str) -> None:
-    client = LLMClient(dialects={"google": Gemini(base_url=base_url)}, keys=OneKey(), patience=QUICK)
+    client = LLMClient(dialects=[Gemini(base_url=base_url)], keys=OneKey(), patience=QUICK)
     error = await failure_of(client, GEMINI)
     assert isinstance(error, RequestRejected)
     assert "base URL" in error.message

@@ -6,7 +6,7 @@ than `total_seconds` in all. Whatever ends a call, the error carries what is kno
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -65,11 +65,14 @@ class KeySource(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long a call may be silent, and how often it is asked what a lost call cost."""
+    """How long a call may be silent, and how often it is asked what a lost call cost.
+
+    `total_seconds` stays below the life of the hold that pays for the call.
+    """
 
     first_word_seconds: float = 60.0
     progress_seconds: float = 30.0
-    total_seconds: float = 1800.0
+    total_seconds: float = 1200.0
     goodbye_seconds: float = 0.2  # for a server to hang up after it said it was done
     bill_polls_seconds: tuple[float, ...] = (0.5, 1.0, 2.0)  # pauses; the bill appears a moment after the call
     bill_answer_seconds: float = 5.0
@@ -79,14 +82,14 @@ class LLMClient:
     def __init__(
         self,
         *,
-        dialects: Mapping[str, Dialect],
+        dialects: Sequence[Dialect],
         keys: KeySource,
         patience: Patience | None = None,
         limits: WireLimits | None = None,
         proxy: str | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._dialects = dict(dialects)
+        self._dialects = {dialect.provider: dialect for dialect in dialects}
         self._keys = keys
         self._patience = patience or Patience()
         self._clock = clock or SystemClock()

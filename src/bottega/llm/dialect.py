@@ -61,11 +61,8 @@ class Bill:
 
 
 class Dialect(Protocol):
-    @property
-    def provider(self) -> str: ...
-
-    @property
-    def needs_key(self) -> bool: ...
+    provider: str
+    needs_key: bool
 
     def ask(self, request: CompletionRequest, *, secret: str) -> HttpAsk: ...
 

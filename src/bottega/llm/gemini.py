@@ -9,7 +9,17 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from bottega.llm.dialect import Bill, HttpAsk, HttpFault, Reading, complain, kind_of, retry_after, without_slash
+from bottega.llm.dialect import (
+    Bill,
+    Dialect,
+    HttpAsk,
+    HttpFault,
+    Reading,
+    complain,
+    kind_of,
+    retry_after,
+    without_slash,
+)
 from bottega.llm.errors import (
     AuthenticationFailed,
     MalformedResponse,
@@ -35,7 +45,7 @@ MISHAPS = {  # the model stumbled over its own protocol; asked again it may well
 }
 
 
-class Gemini:
+class Gemini(Dialect):
     provider = "google"
     needs_key = True
 

@@ -11,7 +11,17 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from bottega.llm.dialect import Bill, HttpAsk, HttpFault, Reading, complain, kind_of, retry_after, without_slash
+from bottega.llm.dialect import (
+    Bill,
+    Dialect,
+    HttpAsk,
+    HttpFault,
+    Reading,
+    complain,
+    kind_of,
+    retry_after,
+    without_slash,
+)
 from bottega.llm.errors import (
     MalformedResponse,
     Overloaded,
@@ -42,7 +52,7 @@ LENGTH_FINISHES = {"length", "max_tokens", "model_length"}
 TOOL_FINISHES = {"tool_calls", "function_call"}
 
 
-class OpenAIChat:
+class OpenAIChat(Dialect):
     """One server of the dialect. OpenRouter's extensions are sent to OpenRouter only, unless `openrouter_extras`."""
 
     def __init__(

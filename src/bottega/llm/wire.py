@@ -5,9 +5,11 @@ told as a ProviderError: before the answer began it is Overloaded (nothing was h
 How long to wait is the caller's business.
 """
 
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import httpx2
 
@@ -73,6 +75,7 @@ class Wire:
             limits = self._limits
             self._client = httpx2.AsyncClient(
                 follow_redirects=False,
+                verify=_tls(),
                 trust_env=False,
                 proxy=self._proxy,
                 # Compression would let a small body grow without bound in one read.
@@ -155,6 +158,12 @@ class Answer:
 
     def _malformed(self, what: str) -> MalformedResponse:
         return MalformedResponse(f"{self._provider} {what}.", provider=self._provider)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Load the system's certificates once per process."""
+    return httpx2.create_ssl_context(trust_env=False)
 
 
 def _cause(error: httpx2.HTTPError) -> str:
