@@ -1,7 +1,8 @@
 """The strongest rung: bubblewrap with every namespace, a seccomp filter, per-process limits and a control group.
 
 - bwrap starts with an empty environment and takes its arguments from a pipe: neither is readable through procfs inside.
-- As root, bwrap itself starts as an unprivileged user; folders only root may enter are veiled so that the lent part is reachable.
+- As root, bwrap itself starts as an unprivileged user; folders that only root may enter are veiled, so that
+  what is lent from them can be reached.
 - The project is copied to a capped tmpfs inside; nothing of the host is writable and nothing is left on it.
 """
 
@@ -10,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bottega.sandbox.cgroup import make_group
 from bottega.sandbox.kit import BIN, Kit
 from bottega.sandbox.payload import Descriptors, packed, resource_limits
 from bottega.sandbox.process import Launch, Report, run_launch
@@ -67,9 +67,7 @@ class Bubblewrap:
                 gate=b"".join(word.encode() + b"\0" for word in words),
                 user=None if veil else user,
             )
-            result, report = await run_launch(
-                launch, descriptors=descriptors, limits=limits, isolation=self.isolation, group=make_group(limits)
-            )
+            result, report = await run_launch(launch, descriptors=descriptors, limits=limits, isolation=self.isolation)
         if report.ready:
             report.layers = ("namespaces", "mounts", *(("procfs",) if self.procfs else ()), "seccomp", *report.layers)
         return result, report

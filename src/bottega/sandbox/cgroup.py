@@ -1,13 +1,14 @@
 """A control group per run where the host lets us make one: the only bound on what many processes use together.
 
-Version 1 and 2 are both spoken. In most containers the hierarchy is read-only; then `make_group` returns None and the
+Version 1 and 2 are both spoken. In most containers the hierarchy is read-only; then `control_group` yields None and the
 per-process limits alone hold (RLIMIT_DATA times RLIMIT_NPROC).
 """
 
 import asyncio
 import contextlib
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,9 +29,11 @@ class ControlGroup:
             with contextlib.suppress(ProcessLookupError):  # it has already ended
                 (folder / "cgroup.procs").write_text(str(pid))
 
-    async def remove(self) -> bool:
-        """Remove the group once it is empty; return whether the kernel had to kill for memory."""
+    def ran_out_of_memory(self) -> bool:
         killed = re.search(r"^oom_kill (\d+)", self.memory_events.read_text(), re.MULTILINE)
+        return bool(killed and int(killed[1]))
+
+    async def remove(self) -> None:
         for folder in self.folders:
             for _ in range(50):  # the last processes are dead, the kernel may still be accounting for them
                 try:
@@ -39,14 +42,24 @@ class ControlGroup:
                     await asyncio.sleep(0.02)
                 else:
                     break
-        return bool(killed and int(killed[1]))
 
 
-def make_group(limits: Limits) -> ControlGroup | None:
+@contextlib.asynccontextmanager
+async def control_group(limits: Limits) -> AsyncIterator[ControlGroup | None]:
+    """Yield a group for one run, or None where none can be made; it is removed whatever happens."""
+    group = _made(limits)
+    try:
+        yield group
+    finally:
+        if group:
+            await asyncio.shield(group.remove())
+
+
+def _made(limits: Limits) -> ControlGroup | None:
     parents = _parents()
     if not parents:
         return None
-    name = f"bottega-{new_id().hex}"
+    name = f"bottega-{os.getpid()}-{new_id().hex}"
     unified = "" in parents
     values: Mapping[str, Mapping[str, int]] = {
         "": {"memory.max": limits.memory_bytes, "memory.swap.max": 0, "pids.max": limits.processes},
@@ -78,7 +91,7 @@ def _write(path: Path, value: int) -> None:
 @cache
 def _parents() -> Mapping[str, Path]:
     """Return where this process may make groups, by controller; version 2 has one place, under the empty name."""
-    own = {}
+    own: dict[str, str] = {}
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
@@ -88,8 +101,8 @@ def _parents() -> Mapping[str, Path]:
         return (
             {name: path for name, path in found.items() if path.is_dir()} if _ROOT.joinpath("memory").is_dir() else {}
         )
-    path = _ROOT / own.get("", "")
+    unified = _ROOT / own.get("", "")
     with contextlib.suppress(OSError):
-        if {"memory", "pids"} <= set((path / "cgroup.subtree_control").read_text().split()):
-            return {"": path}
+        if {"memory", "pids"} <= set((unified / "cgroup.subtree_control").read_text().split()):
+            return {"": unified}
     return {}

@@ -1,9 +1,10 @@
 """What of the host a run may see: programs and their libraries, read-only, and nothing a person or the product owns.
 
-The Python that runs Bottega is lent with its standard library alone; installed packages are masked. pytest is lent too when it
-is installed beside Bottega, and Node when it is on the search path.
+The Python that runs Bottega is lent with its standard library alone; installed packages are masked. pytest is lent too
+when it is installed beside Bottega, and Node when it is on the search path.
 """
 
+import importlib.metadata
 import importlib.util
 import shutil
 import site
@@ -17,11 +18,10 @@ _LIB = "/opt/bottega/lib"
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/alternatives", "/etc/ld.so.cache")
 _PYTEST = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py")
-_PASSWD = "nobody:x:65534:65534:nobody:/tmp:/bin/sh\n"
 _TEXTS = {
     "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
-    "/etc/passwd": _PASSWD,
+    "/etc/passwd": "nobody:x:65534:65534:nobody:/tmp:/bin/sh\n",
     "/etc/group": "nogroup:x:65534:\n",
 }
 _PYTEST_SCRIPT = '#!/bin/sh\nexec python3 -P -m pytest "$@"\n'  # like pytest's own script: the folder is not importable
@@ -29,7 +29,7 @@ _PYTEST_SCRIPT = '#!/bin/sh\nexec python3 -P -m pytest "$@"\n'  # like pytest's 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kit:
-    """`folders` keep their place; `links` are (what it points to, where it stands); `libraries` are name -> folder or file."""
+    """`folders` keep their place; `links` are (what it points to, where it stands); `libraries` are name -> place."""
 
     python: str
     folders: tuple[str, ...]
@@ -95,4 +95,7 @@ def _pytest_folders() -> dict[str, str]:
             return {}
         place = Path(spec.submodule_search_locations[0] if spec.submodule_search_locations else spec.origin)
         found[place.name] = str(place)
-    return found
+    # pytest asks for pluggy's version; no other metadata is lent, so no plugin of ours loads itself
+    version = importlib.metadata.distribution("pluggy")
+    metadata = version.locate_file(f"pluggy-{version.version}.dist-info")
+    return found | {Path(str(metadata)).name: str(metadata)}

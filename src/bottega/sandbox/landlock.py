@@ -1,20 +1,18 @@
-"""The rung that needs nothing installed: namespaces and mounts where the kernel lets us, then Landlock, seccomp and limits.
+"""The rung that needs nothing installed: namespaces and mounts where the kernel allows, then Landlock and seccomp.
 
-With `own_room` the run has its own root, network (loopback only) and processes. Without it, in containers that refuse
-namespaces, Landlock alone keeps files out of reach and seccomp refuses every socket; then metadata of any path can be seen
-and memory is bounded per process only. Either way nothing is left on the host.
+With `own_room` the run has its own root, network (loopback only) and processes. Without it, in containers that
+refuse namespaces, Landlock alone keeps files out of reach and seccomp refuses every socket; then the metadata of any path
+can be seen, and without a control group memory is bounded per process only. Either way nothing is left on the host.
 """
 
 import asyncio
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bottega.sandbox.cgroup import make_group
 from bottega.sandbox.kit import BIN, Kit
 from bottega.sandbox.payload import Descriptors, packed, resource_limits
 from bottega.sandbox.process import Launch, Report, run_launch
@@ -63,9 +61,7 @@ class Landlock:
                 gate=b"!",
                 user=None,
             )
-            return await run_launch(
-                launch, descriptors=descriptors, limits=limits, isolation=self.isolation, group=make_group(limits)
-            )
+            return await run_launch(launch, descriptors=descriptors, limits=limits, isolation=self.isolation)
 
     def _room_spec(self, command: str, limits: Limits, user: int | None) -> dict[str, object]:
         kit = self.kit
@@ -126,7 +122,7 @@ def _common(command: str, limits: Limits, *, processes: int) -> dict[str, object
 
 
 def _own_processes() -> int:
-    """Count what this user already runs: without a user namespace the kernel counts all of it against the run's limit."""
+    """Count what this user already runs: without a user namespace the kernel counts all of it against the limit."""
     count = 0
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
@@ -139,29 +135,32 @@ def _own_processes() -> int:
 async def _scratch_box(kit: Kit, user: int | None) -> AsyncIterator[Path]:
     box = Path(tempfile.mkdtemp(prefix="bottega-box-"))
     try:
-        for name in ("work", "tmp", "bin", "lib"):
-            (box / name).mkdir()
-        for name, program in kit.programs.items():
-            (box / "bin" / name).symlink_to(program)
-        for path, text in kit.texts.items():
-            if path.startswith(f"{BIN}/"):
-                script = box / "bin" / Path(path).name
-                script.write_text(text)
-                script.chmod(0o755)
-        for name, folder in kit.libraries.items():
-            (box / "lib" / name).symlink_to(folder)
-        if user is not None:
-            box.chmod(0o711)
-            for owned in (box / "work", box / "tmp"):
-                os.chown(owned, user, user)
+        _furnish(box, kit, user)
         yield box
     finally:
         await _remove(box)
 
 
+def _furnish(box: Path, kit: Kit, user: int | None) -> None:
+    for name in ("work", "tmp", "bin", "lib"):
+        (box / name).mkdir()
+    for name, program in kit.programs.items():
+        (box / "bin" / name).symlink_to(program)
+    for path, text in kit.texts.items():
+        if path.startswith(f"{BIN}/"):
+            script = box / "bin" / Path(path).name
+            script.write_text(text)
+            script.chmod(0o755)
+    for name, folder in kit.libraries.items():
+        (box / "lib" / name).symlink_to(folder)
+    if user is not None:
+        box.chmod(0o711)
+        for owned in (box / "work", box / "tmp"):
+            os.chown(owned, user, user)
+
+
 async def _remove(box: Path) -> None:
     # rm, not shutil.rmtree: it survives folders thousands deep, and chmod first because a run may lock its own folders
-    for words in (("chmod", "-R", "u+rwX", "--", str(box)), ("rm", "-rf", "--", str(box))):
-        program = shutil.which(words[0], path="/usr/bin:/bin") or words[0]
-        process = await asyncio.create_subprocess_exec(program, *words[1:], stderr=asyncio.subprocess.DEVNULL, env={})
+    for words in (("/bin/chmod", "-R", "u+rwX", "--", str(box)), ("/bin/rm", "-rf", "--", str(box))):
+        process = await asyncio.create_subprocess_exec(*words, stderr=asyncio.subprocess.DEVNULL, env={})
         await asyncio.shield(process.wait())

@@ -1,10 +1,10 @@
 """The doorkeeper: builds the walls that need no program installed, starts the command behind them, and ends it.
 
-It stands alone. It is started as `python -I -S launcher.py PAYLOAD_FD STATUS_FD GATE_FD` with an empty environment, so it
-may import the standard library only; one line of JSON in the payload says what to do and the project's files follow it.
+It stands alone: started as `python -I -S launcher.py PAYLOAD_FD STATUS_FD GATE_FD` with an empty environment, it
+imports the standard library only. One line of JSON in the payload says what to do, and the project's files follow it.
 
-- It answers on STATUS_FD, one JSON object per line: `blocked` (a wall could not be built; nothing ran), `ready` (with the
-  layers that hold), `exit` (with `limit` when a limit ended the run).
+- It answers on STATUS_FD, one JSON object per line: `blocked` (a wall could not be built; nothing ran), `ready` (with
+  the layers that hold), `exit` (with `limit` when a limit ended the run).
 - Whatever the command leaves running is gone before `exit` is said.
 - A wall that was asked for and cannot be built ends the run; none is left out silently.
 """
@@ -103,7 +103,7 @@ def supervise(spec: Spec, payload: BinaryIO, status_fd: int, layers: list[str]) 
 
 
 def reap(command: int) -> int | None:
-    """Collect every child that has ended; return the command's exit code as a shell would say it, if it is among them."""
+    """Collect every child that has ended; return the command's exit code as a shell says it, if it is among them."""
     code = None
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
@@ -146,18 +146,30 @@ def measured(folder: str, *, stop_at: int) -> tuple[int, int]:
 
 
 def kill_descendants() -> None:
-    """Kill until no child is left; as a subreaper this process inherits every orphan."""
-    with contextlib.suppress(ChildProcessError):
+    """Freeze every descendant before killing any: a fork bomb refills faster than it can be killed one by one."""
+    frozen: set[int] = set()
+    while found := set(descendants(os.getpid())) - frozen:
+        for pid in found:
+            signal_if_there(pid, signal.SIGSTOP)
+        frozen |= found
+    for pid in frozen:
+        signal_if_there(pid, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):  # as a subreaper this process inherits every orphan
         while True:
-            for pid in children():
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
             os.waitpid(-1, 0)
 
 
-def children() -> Iterator[int]:
-    for task in Path("/proc/self/task").iterdir():
-        yield from (int(pid) for pid in (task / "children").read_text().split())
+def descendants(pid: int) -> Iterator[int]:
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split():
+                yield int(child)
+                yield from descendants(int(child))
+
+
+def signal_if_there(pid: int, number: int) -> None:
+    with contextlib.suppress(OSError):
+        os.kill(pid, number)
 
 
 def become_command(spec: Spec, payload: BinaryIO, status_fd: int, layers: list[str]) -> NoReturn:
@@ -183,11 +195,17 @@ def become_command(spec: Spec, payload: BinaryIO, status_fd: int, layers: list[s
         tell(status_fd, blocked=layer, why=str(error))
         os._exit(125)
     tell(status_fd, ready=layers)
+    os.set_inheritable(status_fd, False)  # noqa: FBT003 - a shell that could not start is told through it
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them and a child would inherit that
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    os.closerange(3, 1024)
-    os.execve("/bin/sh", ["sh", "-c", spec["command"]], spec["environment"])
+    os.closerange(3, status_fd)
+    os.closerange(status_fd + 1, 1024)
+    try:
+        os.execve("/bin/sh", ["sh", "-c", spec["command"]], spec["environment"])
+    except OSError as error:
+        tell(status_fd, blocked="shell", why=str(error))
+        os._exit(125)
 
 
 def unpack(spec: Spec, payload: BinaryIO) -> None:
@@ -340,7 +358,7 @@ def mount(source: str, target: str, kind: str, flags: int, options: str) -> None
 
 
 def restrict_paths(rules: Spec) -> str:
-    """Allow reading below `read`, writing below `write`, and nothing else of the file system; return the layer's name."""
+    """Allow reading below `read`, writing below `write` and no other file; return the layer's name."""
     version = checked(_LIBC.syscall(_LANDLOCK_CREATE, None, 0, 1), "landlock")
     every, of_files = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)) - 1, 0b1100000000000111
     reading, on_files = 0b1101, every & of_files

@@ -14,7 +14,8 @@ class NoSandbox:
     def isolation(self) -> Isolation:
         return Isolation.NONE
 
-    async def run(self, *, files: Mapping[str, bytes], command: str, limits: Limits = LIMITS) -> RunResult:  # noqa: ARG002
+    async def run(self, *, files: Mapping[str, bytes], command: str, limits: Limits = LIMITS) -> RunResult:
+        del files, command, limits
         return RunResult(
             executed=False, exit_code=None, output="", duration_ms=0, isolation=Isolation.NONE, reason=self.reason
         )

@@ -1,4 +1,4 @@
-"""What a run is fed: one memory file with a line of JSON and the project's files behind it. Nothing touches the disk."""
+"""What a run is fed: one memory file with a line of JSON and the project's files. Nothing touches the disk."""
 
 import json
 import os

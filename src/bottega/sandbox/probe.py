@@ -1,4 +1,4 @@
-"""Which rung of the ladder holds on this machine: found out by attacking each with a command, never by asking for versions.
+"""Which rung of the ladder holds on this machine: found out by attacking it, never by asking for versions.
 
 A rung works when the attack ran and got nothing: not a file of the host, not a connection to it.
 `choose_sandbox` remembers its answer for the life of the process.

@@ -1,7 +1,7 @@
 """One run as the worker sees it: start the doorkeeper, listen, cut the output, and leave no process behind.
 
-The worker's own clock is the second one: the doorkeeper ends the command at its limit, and whoever does not answer a little
-later is killed with its whole process group.
+The worker's own clock is the second one: the doorkeeper ends the command at its limit, and a doorkeeper that does not
+answer a little later is killed with its whole process group.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bottega.sandbox.cgroup import ControlGroup
+from bottega.sandbox.cgroup import control_group
 from bottega.sandbox.payload import Descriptors
 from bottega.sandbox.types import Isolation, Limits, RunResult
 
@@ -23,7 +23,7 @@ _KILLED = 137
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """A process to start. It waits until `gate` has been written to `gate_fd`; `reader_fd` brings the doorkeeper's words."""
+    """A process to start. It waits until `gate` is written to `gate_fd`; `reader_fd` brings the doorkeeper's words."""
 
     argv: Sequence[str]
     inherited: tuple[int, ...]
@@ -53,33 +53,43 @@ class _Output:
 
 
 async def run_launch(
-    launch: Launch, *, descriptors: Descriptors, limits: Limits, isolation: Isolation, group: ControlGroup | None
+    launch: Launch, *, descriptors: Descriptors, limits: Limits, isolation: Isolation
 ) -> tuple[RunResult, Report]:
-    """Run to the end whatever happens, even when cancelled."""
-    started = time.monotonic()
-    process = await _started(launch)
-    output, late = _Output(), False
-    try:
+    """Run to the end and clean up, whatever the command does and even when cancelled."""
+    started, output = time.monotonic(), _Output()
+    async with control_group(limits) as group:
+        process = await _started(launch)
+        try:
+            if group:
+                group.add(process.pid)
+            late = await _driven(process, launch, descriptors, output, limits)
+        finally:
+            await asyncio.shield(_ended(process))
+        report = _read_report(launch.reader_fd)
+        report.limit = "output" if output.cut else report.limit or ("time" if late else "")
         if group:
-            group.add(process.pid)
-        for fd in (launch.status_fd, *launch.inherited):
-            descriptors.close(fd)
+            report.limit = "memory" if group.ran_out_of_memory() else report.limit
+            report.layers += ("cgroup",) if report.ready else ()
+    duration_ms = round((time.monotonic() - started) * 1000)
+    return _result(report, output, process.returncode, limits, isolation, duration_ms), report
+
+
+async def _driven(
+    process: asyncio.subprocess.Process, launch: Launch, descriptors: Descriptors, output: _Output, limits: Limits
+) -> bool:
+    """Open the gate and collect the output; return whether the doorkeeper was late."""
+    for fd in (launch.status_fd, *launch.inherited):
+        descriptors.close(fd)
+    with contextlib.suppress(BrokenPipeError):  # it ended before it could listen; its report says why
         os.write(launch.gate_fd, launch.gate)
-        descriptors.close(launch.gate_fd)
+    descriptors.close(launch.gate_fd)
+    try:
         async with asyncio.timeout(limits.wall_seconds + _GRACE_SECONDS):
             await _collect(process, output, limit=limits.output_bytes)
             await (_ended(process) if output.cut else process.wait())
-    except (TimeoutError, BrokenPipeError) as error:
-        late = isinstance(error, TimeoutError)
-    finally:
-        await asyncio.shield(_ended(process))
-    report = _read_report(launch.reader_fd)
-    report.limit = "output" if output.cut else report.limit or ("time" if late else "")
-    if group:
-        report.limit = "memory" if await group.remove() else report.limit
-        report.layers += ("cgroup",) if report.ready else ()
-    duration_ms = round((time.monotonic() - started) * 1000)
-    return _result(report, output, process.returncode, limits, isolation, duration_ms), report
+    except TimeoutError:
+        return True
+    return False
 
 
 async def _started(launch: Launch) -> asyncio.subprocess.Process:
@@ -109,12 +119,18 @@ async def _collect(process: asyncio.subprocess.Process, output: _Output, *, limi
 
 async def _ended(process: asyncio.subprocess.Process) -> None:
     """End the whole group: politely, so that a doorkeeper without a PID namespace can end its orphans, then not."""
-    for number, seconds in ((signal.SIGTERM, 1.0), (signal.SIGKILL, 10.0)):
+    for number, seconds in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 10.0)):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), seconds)
+            # what is still in the pipe must be read, or asyncio never notices that the process has ended
+            await asyncio.wait_for(asyncio.gather(process.wait(), _discard(process)), seconds)
             return
+
+
+async def _discard(process: asyncio.subprocess.Process) -> None:
+    while process.stdout and await process.stdout.read(65536):
+        pass
 
 
 def _read_report(reader_fd: int) -> Report:
@@ -137,7 +153,7 @@ def _result(
     report: Report, output: _Output, returncode: int | None, limits: Limits, isolation: Isolation, duration_ms: int
 ) -> RunResult:
     text = b"".join(output.chunks).decode(errors="replace")
-    if not report.ready:
+    if report.blocked or not report.ready:
         why = report.blocked or text.strip() or f"it ended with exit code {returncode} before it was ready"
         report.blocked = why
         return RunResult(

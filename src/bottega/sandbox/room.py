@@ -1,4 +1,4 @@
-"""What every rung has in common: the folders inside, the environment, the doorkeeper's source and the user a run gets."""
+"""What the rungs have in common: the folders inside, the environment, the doorkeeper and the user a run gets."""
 
 import os
 import random
@@ -30,7 +30,7 @@ def environment(kit: Kit, *, binaries: str, temporary: str, libraries: str = "")
 
 
 def unprivileged_user() -> int | None:
-    """Return a user number of its own for one run when the worker is root, so that runs cannot signal or count each other."""
+    """Return a user number for one run when the worker is root, so that runs cannot signal or count each other."""
     if os.geteuid() != 0:
         return None
     return random.randint(_FIRST_USER, _LAST_USER) if _maps(_LAST_USER) else _NOBODY  # noqa: S311 - not a secret
