@@ -150,7 +150,7 @@ WITH rates AS (
         WHERE input_tokens_used > CAST(tier ->> 'above_tokens' AS numeric)
         ORDER BY CAST(tier ->> 'above_tokens' AS numeric) DESC LIMIT 1
     ) AS reached ON true
-    WHERE cost_source IS NOT NULL
+    WHERE cost_source IS NOT NULL OR status = 'settled'
 ), calls AS (
     SELECT *, credits_charged + credits_unbilled AS credits, CASE cost_source
         WHEN 'reported' THEN actual_cost_usd
