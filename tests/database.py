@@ -49,9 +49,9 @@ async def clone(*, server_url: str, run: str, name: str) -> str:
         await server.execute("SELECT pg_advisory_lock($1)", _TURN)
         if not await server.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", template):
             await server.execute(f'CREATE DATABASE "{template}"')
-            await upgrade(url=_sibling(server_url, template))
+            await upgrade(url=sibling(url=server_url, name=template))
         await server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
-    return _sibling(server_url, name)
+    return sibling(url=server_url, name=name)
 
 
 async def drop(*, server_url: str, name: str) -> None:
@@ -96,5 +96,5 @@ async def add_project(database: Database, user: User, *, title: str, status: str
     return project
 
 
-def _sibling(url: str, name: str) -> str:
+def sibling(*, url: str, name: str) -> str:
     return make_url(url).set(database=name).render_as_string(hide_password=False)

@@ -10,16 +10,20 @@ and reaches it through an inherited directory handle: the folders above may stay
 import os
 import pwd
 import shutil
+import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from bottega.core.errors import AppError
-from bottega.db.programs import MAJOR_VERSION, Programs
+from bottega.db.filelock import is_held
+from bottega.db.programs import MAJOR_VERSION, NoEmbeddedPostgres, Programs
 
 SUPERUSER = "bottega"
 SERVER_UID = 61_032  # nobody's: between the ranges that systemd and useradd hand out
 
+_PROC = Path("/proc")
 _LOG_LIMIT_BYTES = 1_000_000
 _INITDB = (
     f"--username={SUPERUSER}",
@@ -52,10 +56,23 @@ _EXPENDABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": 
 class DataFolderUnusable(AppError):
     code = "database.folder_unusable"
 
-    def __init__(self, *, folder: Path, reason: str) -> None:
+    def __init__(self, *, folder: Path, reason: str | None = None, error: OSError | None = None) -> None:
+        why = reason or str(error)
         super().__init__(
-            f"The database folder {folder} cannot be used: {reason}. "
+            f"The database folder {folder} cannot be used: {why}. "
             "Set BOTTEGA_HOME to a folder of your own, or DATABASE_URL to a PostgreSQL server."
+        )
+        self.folder = folder
+
+
+class DatabaseInUse(AppError):
+    code = "database.in_use"
+    http_status = 503
+
+    def __init__(self, *, folder: Path) -> None:
+        super().__init__(
+            f"Another PostgreSQL server holds {folder} and does not answer here. If it runs in another container, "
+            "stop that one first; if it hangs, end it; or set BOTTEGA_HOME to another folder."
         )
         self.folder = folder
 
@@ -106,7 +123,7 @@ class Cluster:
             owner = self.data.stat().st_uid
             found = made_by.read_text(encoding="ascii").strip() if made_by.exists() else None
         except OSError as error:
-            raise DataFolderUnusable(folder=self.folder, reason=_why(error)) from error
+            raise DataFolderUnusable(folder=self.folder, error=error) from error
         if owner != _server_uid():
             raise DataFolderUnusable(folder=self.data, reason=f"it belongs to {_name_of(owner)}")
         if found is None:
@@ -158,18 +175,39 @@ class Cluster:
             os.close(handle)
             os.close(log)
 
-    def server_pid(self) -> int | None:
-        try:
-            return int((self.data / "postmaster.pid").read_text(encoding="ascii").split("\n", 1)[0])
-        except (FileNotFoundError, ValueError):
-            return None
+    def signal_fast_shutdown(self) -> bool:
+        """Ask the server to roll back, disconnect and leave cleanly; tell whether there was one to ask."""
+        pid = self._server_pid()
+        if pid is None or not is_held(path=self.server_lock):
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGINT)
+        return True
 
     def failure(self) -> ServerFailed:
         text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
         return ServerFailed(log=self.log, output=_last_lines(text))
 
+    def _server_pid(self) -> int | None:
+        """Return the pid of a live server on this data, never one that its number has passed on to."""
+        try:
+            pid = int((self.data / "postmaster.pid").read_text(encoding="ascii").split("\n", 1)[0])
+            return pid if self._is_served_by(_PROC / str(pid)) else None
+        except (OSError, ValueError):
+            return None
+
+    def _is_served_by(self, process: Path) -> bool:
+        if not _PROC.is_dir():
+            return True
+        try:
+            return (process / "cwd").samefile(self.data)
+        except PermissionError:  # a container's root may not look into the processes of other accounts
+            return (process / "comm").read_text(encoding="utf-8").strip() == "postgres"
+
     def _forget_dead_server(self) -> None:
         """Remove what a killed server left: its pid may by now be anyone's, and would keep PostgreSQL from starting."""
+        if self._server_pid() is not None:
+            raise DatabaseInUse(folder=self.folder)  # started by hand: it does not hold our lock
         for name in ("postmaster.pid", ".s.PGSQL.5432", ".s.PGSQL.5432.lock"):
             (self.data / name).unlink(missing_ok=True)
 
@@ -202,8 +240,11 @@ def _server_uid() -> int:
 
 
 def _initdb_uid() -> int:
-    """Initdb, unlike the server, insists on an account that has a name."""
-    return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else os.geteuid()
+    """Return whom initdb runs as: unlike the server, it insists on an account that has a name."""
+    try:
+        return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_uid
+    except KeyError as error:
+        raise NoEmbeddedPostgres(reason="PostgreSQL needs an account with a name, and /etc/passwd has none") from error
 
 
 def _seen_by_server(folder: Path, handle: int) -> str:
@@ -217,10 +258,6 @@ def _give(root: Path, *, uid: int) -> None:
         for name in (*folders, *files):
             os.chown(Path(folder, name), uid, uid, follow_symlinks=False)
     os.chown(root, uid, uid)
-
-
-def _why(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
 
 
 def _name_of(uid: int) -> str:

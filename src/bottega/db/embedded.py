@@ -8,16 +8,15 @@ either running or truly gone. Two processes that start at the same time take tur
 import asyncio
 import os
 import shutil
-import signal
 import tempfile
+from collections.abc import Coroutine
 from pathlib import Path
 from urllib.parse import quote
 
 import asyncpg
 
 from bottega.core.clock import Clock
-from bottega.core.errors import AppError
-from bottega.db.cluster import SUPERUSER, Cluster, DataFolderUnusable
+from bottega.db.cluster import SUPERUSER, Cluster, DatabaseInUse, DataFolderUnusable
 from bottega.db.filelock import hold_lock, is_held, try_lock
 from bottega.db.programs import find_programs
 
@@ -28,19 +27,8 @@ _SOCKET_PATH_LIMIT = 107  # bytes, by the kernel
 _TURN_SECONDS = 60.0  # how long another process may take to start or stop the server
 _START_SECONDS = 60.0  # a crashed server replays its log before it answers
 _STOP_SECONDS = 30.0
+_ANSWER_SECONDS = 5.0
 _POLL_SECONDS = 0.005
-
-
-class DatabaseInUse(AppError):
-    code = "database.in_use"
-    http_status = 503
-
-    def __init__(self, *, folder: Path) -> None:
-        super().__init__(
-            f"Another PostgreSQL server holds {folder} and does not answer here. If it runs in another container, "
-            "stop that one first; if it hangs, end it; or set BOTTEGA_HOME to another folder."
-        )
-        self.folder = folder
 
 
 class EmbeddedPostgres:
@@ -52,10 +40,14 @@ class EmbeddedPostgres:
         self._short_path: Path | None = None
 
     async def start(self) -> str:
-        """Return the URL of the running server's database, starting and creating what is not there yet."""
+        """Return the URL of the running server's database, starting and creating what is not there yet.
+
+        Called again, it makes sure that the server is still there.
+        """
         self._make_folder()
         folder = self._cluster.folder
-        self._client_lock = await self._turn(folder / "clients.lock", exclusive=False)
+        if self._client_lock is None:
+            self._client_lock = await self._turn(folder / "clients.lock", exclusive=False)
         try:
             if not await self._answers():
                 turn = await self._turn(folder / "start.lock", exclusive=True)
@@ -90,7 +82,7 @@ class EmbeddedPostgres:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             (folder / "start.lock").touch(mode=0o600)
         except OSError as error:
-            raise DataFolderUnusable(folder=folder, reason=(error.strerror or str(error)).lower()) from error
+            raise DataFolderUnusable(folder=folder, error=error) from error
 
     async def _turn(self, path: Path, *, exclusive: bool) -> int:
         try:
@@ -98,7 +90,7 @@ class EmbeddedPostgres:
         except TimeoutError as error:
             raise DatabaseInUse(folder=self._cluster.folder) from error
         except OSError as error:
-            raise DataFolderUnusable(folder=path.parent, reason=(error.strerror or str(error)).lower()) from error
+            raise DataFolderUnusable(folder=path.parent, error=error) from error
 
     async def _start_unless_started(self) -> None:
         """Only one process at a time is in here. A lock still held by a server means: starting, or dying."""
@@ -106,18 +98,24 @@ class EmbeddedPostgres:
         if server_lock is None:
             return
         try:
-            self._cluster.check()
-            programs = await asyncio.to_thread(find_programs, for_anyone=os.geteuid() == 0)
-            if not self._cluster.data.exists():
-                await asyncio.to_thread(self._cluster.create, programs=programs)
-            await asyncio.to_thread(self._cluster.launch, programs=programs, server_lock=server_lock)
+            await _to_the_end(asyncio.to_thread(self._launch, server_lock))
         finally:
             os.close(server_lock)  # the server holds it from here on
         await self._wait_until_ready()
 
+    def _launch(self, server_lock: int) -> None:
+        self._cluster.check()
+        programs = find_programs(for_anyone=os.geteuid() == 0)
+        try:
+            if not self._cluster.data.exists():
+                self._cluster.create(programs=programs)
+            self._cluster.launch(programs=programs, server_lock=server_lock)
+        except OSError as error:
+            raise DataFolderUnusable(folder=self._cluster.folder, error=error) from error
+
     async def _server_lock_unless_answered(self) -> int | None:
         deadline = self._clock.monotonic() + _START_SECONDS
-        while not await self._answers():
+        while not await self._answers(create=True):
             try:
                 return await hold_lock(
                     path=self._cluster.server_lock, exclusive=True, clock=self._clock, timeout_seconds=0
@@ -130,25 +128,31 @@ class EmbeddedPostgres:
 
     async def _wait_until_ready(self) -> None:
         deadline = self._clock.monotonic() + _START_SECONDS
-        while not await self._answers():
+        while not await self._answers(create=True):
             if not is_held(path=self._cluster.server_lock) or self._clock.monotonic() > deadline:
                 raise self._cluster.failure()
             await self._clock.sleep(_POLL_SECONDS)
 
-    async def _answers(self) -> bool:
-        """Tell whether the server takes connections to our database, which the first connection creates."""
+    async def _answers(self, *, create: bool = False) -> bool:
+        """Tell whether the server takes connections to our database; `create` it, in our turn, on a new server."""
         if not (self._cluster.data / f".s.PGSQL.{_PORT}").is_socket():
             return False
         try:
             await self._visit(DATABASE)
         except asyncpg.InvalidCatalogNameError:
-            await self._visit("postgres", f'CREATE DATABASE "{DATABASE}"')
+            if create:
+                await self._visit("postgres", f'CREATE DATABASE "{DATABASE}"')
+            return create
+        except asyncpg.TooManyConnectionsError:
+            return True
         except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
             return False
         return True
 
     async def _visit(self, database: str, statement: str | None = None) -> None:
-        connection = await asyncpg.connect(host=str(self._socket_folder()), user=SUPERUSER, database=database)
+        connection = await asyncpg.connect(
+            host=str(self._socket_folder()), user=SUPERUSER, database=database, timeout=_ANSWER_SECONDS
+        )
         try:
             if statement is not None:
                 await connection.execute(statement)
@@ -156,10 +160,8 @@ class EmbeddedPostgres:
             await connection.close()
 
     async def _shut_down(self) -> None:
-        pid = self._cluster.server_pid()
-        if pid is None or not is_held(path=self._cluster.server_lock):
+        if not self._cluster.signal_fast_shutdown():
             return
-        os.kill(pid, signal.SIGINT)  # PostgreSQL's "fast": roll back, disconnect, leave cleanly
         deadline = self._clock.monotonic() + _STOP_SECONDS
         while is_held(path=self._cluster.server_lock):
             if self._clock.monotonic() > deadline:
@@ -179,3 +181,13 @@ class EmbeddedPostgres:
     def _url(self) -> str:
         host = quote(str(self._socket_folder()), safe="/")
         return f"postgresql+asyncpg://{SUPERUSER}@/{DATABASE}?host={host}&port={_PORT}"
+
+
+async def _to_the_end(work: Coroutine[None, None, None]) -> None:
+    """Wait for a thread even when cancelled: our turn must not pass to another process while initdb still writes."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

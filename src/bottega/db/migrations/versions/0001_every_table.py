@@ -46,8 +46,8 @@ RULES = (
     FOR EACH ROW EXECUTE FUNCTION refuse_repricing()
     """,
     """
-    CREATE TRIGGER rows_never_vanish BEFORE DELETE ON model_pricing
-    FOR EACH ROW EXECUTE FUNCTION refuse_change()
+    CREATE TRIGGER rows_never_vanish BEFORE DELETE OR TRUNCATE ON model_pricing
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
     """,
 )
 

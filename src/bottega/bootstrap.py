@@ -1,0 +1,244 @@
+"""The composition root: Settings in, a running App out. Every concrete class is chosen here and nowhere else."""
+
+import os
+import secrets
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from sqlalchemy import select
+
+from bottega.billing.accounts import open_account
+from bottega.billing.metering import Metering
+from bottega.billing.prices import PriceBook, seed_prices
+from bottega.billing.quote import Quote, SizedTask, quote
+from bottega.billing.types import Terms
+from bottega.config import Settings
+from bottega.core.clock import Clock, SystemClock
+from bottega.core.errors import AppError
+from bottega.db.migrate import upgrade
+from bottega.db.transaction import Database
+from bottega.delivery.storage import StorageService
+from bottega.llm.types import LLM, ModelName
+from bottega.orchestration.events import Announce, Event
+from bottega.orchestration.orchestrator import ModelOrchestrator
+from bottega.orchestration.runner import InProcessRunner, runner_name
+from bottega.projects.repository import ProjectRepository
+from bottega.users.tables import User
+
+
+class HomeUnusable(AppError):
+    code = "home_unusable"
+
+    def __init__(self, *, home: Path, error: OSError) -> None:
+        super().__init__(
+            f"The folder {home} cannot be used ({error.strerror}). Make it writable, or set BOTTEGA_HOME to one that is."
+        )
+
+
+class Listeners:
+    """Who hears of events in this process, in the order they came."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Announce] = []
+
+    def listen(self, listener: Announce) -> None:
+        self._listeners.append(listener)
+
+    def announce(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    settings: Settings
+    database: Database
+    orchestrator: ModelOrchestrator
+    runner: InProcessRunner
+    storage: StorageService
+    events: Listeners
+
+    async def local_user(self, username: str) -> int:
+        """Return the account of whoever sits at this machine's terminal, opened with its initial credits."""
+        async with self.database.transaction() as session:
+            initial = self.settings.billing.initial_credits
+            return (await open_account(session, initial_credits=initial, username=username)).id
+
+    async def available_credits(self, user_id: int) -> Decimal:
+        async with self.database.transaction() as session:
+            statement = select(User.credit_balance - User.credit_held).where(User.id == user_id)
+            return (await session.execute(statement)).scalar_one()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repositories:
+    """Where the projects' git repositories are kept on this machine."""
+
+    folder: Path
+
+    def __call__(self, project_id: uuid.UUID) -> ProjectRepository:
+        return ProjectRepository(self.folder / f"{project_id}.git")
+
+
+@asynccontextmanager
+async def database_url(settings: Settings) -> AsyncIterator[str]:
+    """Yield the URL of the configured server, or of the embedded one, which runs while anybody uses it."""
+    url = settings.database.url
+    if url is not None:
+        yield url
+        return
+    from bottega.db.embedded import EmbeddedPostgres
+
+    _make_home(settings.bottega_home)
+    server = EmbeddedPostgres(home=settings.bottega_home, clock=SystemClock())
+    try:
+        yield await server.start()
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def open_app(settings: Settings, *, llm: LLM | None = None) -> AsyncIterator[App]:
+    """Open everything a process needs and close it again. `llm` replaces the gateway (the demo's script, tests)."""
+    clock = SystemClock()
+    _make_home(settings.bottega_home)
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(database_url(settings))
+        await upgrade(url=url)
+        database = Database(url=url)
+        stack.push_async_callback(database.close)
+        gateway = llm or await _open_gateway(settings, clock=clock, stack=stack)
+        yield await _assemble(settings, database=database, gateway=gateway, clock=clock)
+
+
+async def _assemble(settings: Settings, *, database: Database, gateway: LLM, clock: Clock) -> App:
+    from bottega.agents.prompts import Prompts
+    from bottega.indexing.service import CodebaseIndexingService
+    from bottega.llm.retry import RetryPolicy
+    from bottega.orchestration.advance import Advancer
+    from bottega.orchestration.steps.types import Workbench
+    from bottega.sandbox.judge import CheckRunner
+    from bottega.sandbox.probe import choose_sandbox
+
+    models = (settings.models.architect, *settings.models.implementers)
+    async with database.transaction() as session:
+        await seed_prices(session, models=models, at=clock.now())
+    terms = Terms(markup=settings.billing.markup_factor, credit_value_usd=settings.billing.platform_credit_value_usd)
+    prices = PriceBook()
+    listeners = Listeners()
+    storage = _open_storage(settings, clock=clock)
+    repositories = Repositories(folder=settings.bottega_home / "repositories")
+    bench = Workbench(
+        database=database,
+        prompts=Prompts(),
+        architect_model=models[0],
+        implementer_models=models[1:],
+        checks=CheckRunner(sandbox=await choose_sandbox(preference=settings.execution.sandbox)),
+        index=CodebaseIndexingService(database=database),
+        repository=repositories,
+        storage=storage,
+        quote=_Quotes(database=database, prices=prices, models=models, terms=terms),
+        credit_value_usd=terms.credit_value_usd,
+    )
+    retry = RetryPolicy()
+    advancer = Advancer(
+        bench=bench,
+        metering=Metering(
+            database=database,
+            llm=gateway,
+            retry=lambda error, *, attempt: retry.next_delay(
+                error, attempt=attempt, random=secrets.SystemRandom().random
+            ),
+            terms=terms,
+            clock=clock,
+            prices=prices,
+        ),
+        clock=clock,
+        owner=runner_name(),
+        minimum_credits=settings.billing.minimum_credits_to_start,
+        announce=listeners.announce,
+    )
+    return App(
+        settings=settings,
+        database=database,
+        orchestrator=ModelOrchestrator(
+            database=database,
+            rungs=len(bench.implementer_models),
+            repository=repositories,
+            credit_value_usd=terms.credit_value_usd,
+        ),
+        runner=InProcessRunner(database=database, advancer=advancer, clock=clock),
+        storage=storage,
+        events=listeners,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Quotes:
+    database: Database
+    prices: PriceBook
+    models: tuple[ModelName, ...]  # the Architect's, then the ladder
+    terms: Terms
+
+    async def __call__(self, tasks: Sequence[SizedTask]) -> Quote:
+        async with self.database.transaction() as session:
+            architect, *ladder = [await self.prices.price(session, model=model) for model in self.models]
+        return quote(tasks=tasks, architect=architect, implementers=ladder, terms=self.terms)
+
+
+async def _open_gateway(settings: Settings, *, clock: Clock, stack: AsyncExitStack) -> LLM:
+    from bottega.keys.manager import APIKeyManager
+    from bottega.llm.client import LLMClient
+    from bottega.llm.gemini import Gemini
+    from bottega.llm.openrouter import OpenAIChat
+
+    models = settings.models
+    secret = _secret(settings.bottega_home / "fingerprint.key")
+    keys = APIKeyManager(
+        pools={"google": models.google_keys, "openrouter": models.openrouter_keys}, clock=clock, fingerprint_key=secret
+    )
+    dialects = [Gemini(base_url=models.gemini_base_url), OpenAIChat(base_url=models.openrouter_base_url)]
+    client = LLMClient(dialects=dialects, keys=keys, clock=clock)
+    stack.push_async_callback(client.close)
+    return client
+
+
+def _open_storage(settings: Settings, *, clock: Clock) -> StorageService:
+    url = settings.delivery.storage_url
+    if url is None:
+        folder = settings.bottega_home / "storage"
+        folder.mkdir(exist_ok=True)
+        url = folder.as_uri()
+    return StorageService(url=url, signing_key=_secret(settings.bottega_home / "signing.key"), clock=clock)
+
+
+def _make_home(home: Path) -> None:
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = home / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise HomeUnusable(home=home, error=error) from error
+
+
+def _secret(path: Path) -> bytes:
+    """Return the secret in a file of ours, made on first use; two processes that start at once agree on one."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        pass
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    fresh.write_bytes(secrets.token_bytes(32))
+    fresh.chmod(0o600)
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()
+    return path.read_bytes()

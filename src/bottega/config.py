@@ -1,0 +1,218 @@
+"""Settings: the only reader of the environment, and of `.env` in the current folder.
+
+Every name has a default, so that nothing need be set. What is malformed stops the start with one readable list. Domain
+code never sees this module: the composition root hands it values.
+"""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal, Self, TypeVar
+from urllib.parse import quote, urlsplit
+
+from dotenv.parser import parse_stream
+from platformdirs import user_data_path
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from bottega.core.errors import AppError
+from bottega.llm.types import ModelName, UnknownModelName
+
+ENV_FILE = Path(".env")
+
+
+class InvalidSettings(AppError):
+    code = "invalid_settings"
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("The settings cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _model(text: str) -> str:
+    try:
+        ModelName.parse(text)
+    except UnknownModelName as error:
+        raise ValueError(error.message) from error
+    return text
+
+
+def _http_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("write a URL that begins with http:// or https://")
+    return text.rstrip("/")
+
+
+Names = Annotated[tuple[Annotated[str, AfterValidator(_model)], ...], NoDecode, BeforeValidator(_split)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+
+
+class _Group(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILE, env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+
+class DatabaseSettings(_Group):
+    """PostgreSQL >= 14. Without any of these an embedded server under `bottega_home` is used."""
+
+    database_url: str | None = None
+    postgres_user: str = "bottega"
+    postgres_password: SecretStr = SecretStr("")
+    postgres_server: str | None = None
+    postgres_port: int = Field(default=5432, ge=1, le=65535)
+    postgres_db: str = "bottega"
+
+    @property
+    def url(self) -> str | None:
+        """Return the server's postgresql+asyncpg URL, or None for the embedded server."""
+        if self.database_url:
+            scheme, separator, rest = self.database_url.partition("://")
+            if not separator or scheme.split("+")[0] not in {"postgres", "postgresql"}:
+                raise InvalidSettings(["DATABASE_URL: write postgresql://user:password@host:port/database"])
+            return f"postgresql+asyncpg://{rest}"
+        if self.postgres_server:
+            password = quote(self.postgres_password.get_secret_value(), safe="")
+            login = f"{quote(self.postgres_user, safe='')}:{password}"
+            return f"postgresql+asyncpg://{login}@{self.postgres_server}:{self.postgres_port}/{self.postgres_db}"
+        return None
+
+
+class ModelSettings(_Group):
+    google_api_key: SecretStr | None = None
+    google_api_key_pool: Secrets = ()
+    gemini_base_url: HttpUrl = "https://generativelanguage.googleapis.com"
+    openrouter_api_key: SecretStr | None = None
+    openrouter_api_key_pool: Secrets = ()
+    openrouter_base_url: HttpUrl = "https://openrouter.ai/api/v1"
+    architect_model: Annotated[str, AfterValidator(_model)] = "google/gemini-3.1-pro-preview"
+    implementer_models: Names = (
+        "openrouter/deepseek/deepseek-v4-flash",
+        "openrouter/z-ai/glm-5.3",
+        "google/gemini-3.1-pro-preview",
+    )
+
+    @property
+    def google_keys(self) -> tuple[str, ...]:
+        return _keys(self.google_api_key, self.google_api_key_pool)
+
+    @property
+    def openrouter_keys(self) -> tuple[str, ...]:
+        return _keys(self.openrouter_api_key, self.openrouter_api_key_pool)
+
+    @property
+    def architect(self) -> ModelName:
+        return ModelName.parse(self.architect_model)
+
+    @property
+    def implementers(self) -> tuple[ModelName, ...]:
+        return tuple(ModelName.parse(name) for name in self.implementer_models)
+
+
+def _keys(single: SecretStr | None, pool: tuple[SecretStr, ...]) -> tuple[str, ...]:
+    secrets = [*([single] if single else []), *pool]
+    return tuple(dict.fromkeys(secret.get_secret_value() for secret in secrets if secret.get_secret_value()))
+
+
+class BillingSettings(_Group):
+    platform_credit_value_usd: Decimal = Field(default=Decimal("0.01"), gt=0)
+    markup_factor: Decimal = Field(default=Decimal("1.5"), ge=0)
+    initial_credits: Decimal = Field(default=Decimal("10.00"), ge=0)
+    minimum_credits_to_start: Decimal = Field(default=Decimal("1.00"), ge=0)
+
+
+class DeliverySettings(_Group):
+    storage_url: str | None = None  # file under BOTTEGA_HOME
+
+
+class SandboxSettings(_Group):
+    sandbox: Literal["auto", "bubblewrap", "landlock", "none"] = "auto"
+
+
+class Settings(_Group):
+    """All of it. `load` is the way in."""
+
+    app_env: Literal["development", "staging", "production"] = "development"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    bottega_home: Path = Field(default_factory=lambda: user_data_path("bottega", appauthor=False))
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    models: ModelSettings = Field(default_factory=ModelSettings)
+    billing: BillingSettings = Field(default_factory=BillingSettings)
+    delivery: DeliverySettings = Field(default_factory=DeliverySettings)
+    execution: SandboxSettings = Field(default_factory=SandboxSettings)
+
+    @model_validator(mode="after")
+    def _has_a_ladder(self) -> Self:
+        if not self.models.implementer_models:
+            raise ValueError("IMPLEMENTER_MODELS: name at least one model")
+        return self
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment and `.env`.
+
+        Raises:
+            InvalidSettings: with every fault in one list.
+        """
+        problems = _unreadable_lines(ENV_FILE)
+        groups: dict[str, BaseSettings] = {}
+        kinds = {
+            "database": DatabaseSettings,
+            "models": ModelSettings,
+            "billing": BillingSettings,
+            "delivery": DeliverySettings,
+            "execution": SandboxSettings,
+        }
+        for name, kind in kinds.items():
+            groups |= {name: made} if (made := _read(kind, problems)) else {}
+        settings = _read(cls, problems, **groups)
+        if problems or settings is None:
+            raise InvalidSettings(list(dict.fromkeys(problems)))
+        return settings
+
+    def missing_keys(self) -> tuple[str, ...]:
+        """Return the names of the keys that the configured models want and that are not set.
+
+        A server of one's own (OPENROUTER_BASE_URL) may need none.
+        """
+        providers = {model.provider for model in (self.models.architect, *self.models.implementers)}
+        own_server = "openrouter_base_url" in self.models.model_fields_set
+        missing = {
+            "GOOGLE_API_KEY": "google" in providers and not self.models.google_keys,
+            "OPENROUTER_API_KEY": "openrouter" in providers and not self.models.openrouter_keys and not own_server,
+        }
+        return tuple(name for name, is_missing in missing.items() if is_missing)
+
+
+def _unreadable_lines(path: Path) -> list[str]:
+    """Return what is wrong with the file as a file; a library that only logs would let half of it pass."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            broken = [line.original.line for line in parse_stream(file) if line.error]
+    except FileNotFoundError:
+        return []
+    except UnicodeDecodeError:
+        return [".env: the file is not UTF-8 text; write NAME=value lines or remove it"]
+    except OSError as error:
+        return [f".env: the file cannot be read ({error.strerror})"]
+    return [f".env: line {line} is not NAME=value" for line in broken]
+
+
+def _read(kind: type[S], problems: list[str], **values: BaseSettings) -> S | None:
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        for fault in error.errors():
+            name = str(fault["loc"][0]).upper() if fault["loc"] else ""
+            message = fault["msg"].removeprefix("Value error, ")
+            problems.append(f"{name}: {message}" if name else message)
+    except (UnicodeDecodeError, OSError):
+        pass  # `_unreadable_lines` has said it
+    return None

@@ -1,0 +1,41 @@
+"""The command line. Commands are loaded when they run, so that `bottega --help` answers at once."""
+
+import importlib
+
+import click
+
+from bottega import __version__
+
+_COMMANDS = {
+    "build": ("bottega.entrypoints.cli.build:build", "Build a project from a brief."),
+    "resume": ("bottega.entrypoints.cli.build:resume", "Go on with a project that stopped or was cut off."),
+    "demo": ("bottega.entrypoints.cli.demo:demo", "Build a project with scripted models: no key, no account."),
+    "projects": ("bottega.entrypoints.cli.projects:projects", "List your projects."),
+    "status": ("bottega.entrypoints.cli.projects:status", "Show where a project stands."),
+    "download": ("bottega.entrypoints.cli.projects:download", "Write a project's archive, finished or not."),
+    "cancel": ("bottega.entrypoints.cli.projects:cancel", "Stop a project for good."),
+    "ledger": ("bottega.entrypoints.cli.ledger:ledger", "Audit the ledger."),
+    "db": ("bottega.entrypoints.cli.db:db", "Look after the database."),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bottega")
+def main() -> None:
+    """Describe software; receive a project that works, with its receipt."""

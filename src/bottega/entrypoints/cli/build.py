@@ -1,0 +1,247 @@
+"""`bottega build` and `bottega resume`: one conversation at a terminal, from a brief to the path of an archive."""
+
+import json
+import sys
+import uuid
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bottega.bootstrap import App
+from bottega.config import Settings
+from bottega.entrypoints.cli import delivery, dialogue, words
+from bottega.entrypoints.cli.running import Exit, fail, load_settings, local_username, parse_project_id, run_app
+from bottega.entrypoints.cli.screen import Screen
+from bottega.orchestration.events import RunStopped
+from bottega.orchestration.orchestrator import Status
+from bottega.orchestration.state import Phase, RunState, StopCode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    out: Path
+    takes_recommended: bool
+    answers: dialogue.Answers | None
+    as_json: bool
+
+    @property
+    def may_ask(self) -> bool:
+        return sys.stdin.isatty() and not self.as_json
+
+
+def _options(command: Any) -> Any:
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object; everything else goes to stderr."),
+        click.option("--answers", type=click.Path(path_type=Path), help="Answers as JSON: a list, or by question."),
+        click.option("--yes", is_flag=True, help="Take every recommended answer and approve the plan."),
+        click.option(
+            "--out", type=click.Path(path_type=Path), default=Path(), help="Folder for the archive [default: here]."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("brief", required=False)
+@click.option("--file", "file", type=click.Path(path_type=Path), help="Read the brief from a file; - for stdin.")
+@_options
+def build(brief: str | None, file: Path | None, out: Path, yes: bool, answers: Path | None, as_json: bool) -> None:  # noqa: FBT001
+    """Build a project from BRIEF, in your own words."""
+    text = _read_brief(brief, file)
+    settings = load_settings()
+    require_models(settings)
+    options = _checked(out=out, yes=yes, answers=answers, as_json=as_json)
+    raise SystemExit(run_app(lambda app: start(app, text, options), settings=settings))
+
+
+@click.command()
+@click.argument("project")
+@_options
+def resume(project: str, out: Path, yes: bool, answers: Path | None, as_json: bool) -> None:  # noqa: FBT001
+    """Go on with PROJECT (its id) from the step it stopped at."""
+    project_id = parse_project_id(project)
+    settings = load_settings()
+    require_models(settings)
+    options = _checked(out=out, yes=yes, answers=answers, as_json=as_json)
+    raise SystemExit(run_app(lambda app: go_on(app, project_id, options), settings=settings))
+
+
+def _read_brief(brief: str | None, file: Path | None) -> str:
+    if (brief is None) == (file is None):
+        fail('Say what to build: bottega build "a command line tool that ..." or bottega build --file brief.md')
+    if file is None:
+        return brief or ""
+    try:
+        raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        fail(f"The brief in {file} is not UTF-8 text.")
+    except OSError as error:
+        fail(f"The brief in {file} cannot be read: {error.strerror}.")
+
+
+def require_models(settings: Settings) -> None:
+    """End the command with one sentence when a model that will be asked has no key."""
+    missing = settings.missing_keys()
+    if missing:
+        fail(words.NO_MODELS.format(missing=" and ".join(missing)))
+
+
+def _checked(*, out: Path, yes: bool, answers: Path | None, as_json: bool) -> Options:
+    delivery.require_writable(out)
+    read = dialogue.read_answers(answers) if answers else None
+    return Options(out=out, takes_recommended=yes, answers=read, as_json=as_json)
+
+
+async def start(app: App, brief: str, options: Options) -> int:
+    user_id = await app.local_user(local_username())
+    project_id = await app.orchestrator.start_project(user_id=user_id, channel="cli", brief=brief)
+    return await Build(app=app, user_id=user_id, project_id=project_id, options=options).run()
+
+
+async def go_on(app: App, project_id: uuid.UUID, options: Options) -> int:
+    user_id = await app.local_user(local_username())
+    state = await app.orchestrator.status(user_id=user_id, project_id=project_id)
+    if state.state is not RunState.WAITING and state.phase is not Phase.FINISHED:
+        await app.orchestrator.resume(user_id=user_id, project_id=project_id)
+    return await Build(app=app, user_id=user_id, project_id=project_id, options=options).run()
+
+
+class Build:
+    """One project at one terminal."""
+
+    def __init__(self, *, app: App, user_id: int, project_id: uuid.UUID, options: Options) -> None:
+        self._app = app
+        self._user_id = user_id
+        self._project_id = project_id
+        self._options = options
+        self._screen = Screen(to_stderr=options.as_json)
+        self._stopped: RunStopped | None = None
+
+    async def run(self) -> int:
+        """Run until the project is delivered or needs the person; return the exit code."""
+        self._screen.say(f"[dim]project {self._project_id}[/]")
+        self._app.events.listen(self._screen.show)
+        self._app.events.listen(self._remember)
+        with self._screen:
+            status = await self._until_settled()
+        return await self._finish(status)
+
+    def _remember(self, event: object) -> None:
+        if isinstance(event, RunStopped):
+            self._stopped = event
+
+    async def _until_settled(self) -> Status:
+        while True:
+            status = await self._status()
+            if status.run_id is None:
+                return status
+            state = await self._app.runner.run(run_id=status.run_id)
+            status = await self._status()
+            if state is not RunState.WAITING or not await self._answered(status):
+                return status
+
+    async def _status(self) -> Status:
+        return await self._app.orchestrator.status(user_id=self._user_id, project_id=self._project_id)
+
+    # -- what the person decides --------------------------------------------------------------------------------------
+
+    async def _answered(self, status: Status) -> bool:
+        """Get what the run waits for; False when nobody is there to give it."""
+        self._screen.pause()
+        try:
+            if status.stop_code is StopCode.QUESTIONS:
+                return await self._answer_questions()
+            return await self._approve(status)
+        finally:
+            self._screen.go_on()
+
+    async def _answer_questions(self) -> bool:
+        questions = await self._app.orchestrator.questions(user_id=self._user_id, project_id=self._project_id)
+        said: dict[uuid.UUID, str] = {}
+        for position, question in enumerate(questions):
+            answer = None
+            if self._options.answers is not None:
+                answer = dialogue.given_answer(question, position=position, answers=self._options.answers)
+            if answer is None and self._options.takes_recommended:
+                answer = dialogue.recommended(question)
+            if answer is None and self._options.may_ask:
+                answer = dialogue.ask(question, console=self._screen.console)
+            if answer is None:
+                return False
+            self._screen.say(f"[dim]{question.text}[/] {answer}")
+            said[question.id] = answer
+        await self._app.orchestrator.answer(user_id=self._user_id, project_id=self._project_id, answers=said)
+        return True
+
+    async def _approve(self, status: Status) -> bool:
+        self._screen.say(status.todo_markdown)
+        available = await self._app.available_credits(self._user_id)
+        self._screen.say(words.quote(low=status.quote_low_credits, high=status.quote_high_credits, available=available))
+        wish = "go" if self._options.takes_recommended else ""
+        if not wish and self._options.may_ask:
+            wish = dialogue.ask_go(console=self._screen.console)
+        ids = {"user_id": self._user_id, "project_id": self._project_id}
+        match wish.lower():
+            case "go":
+                await self._app.orchestrator.approve(user_id=self._user_id, project_id=self._project_id)
+            case "" | "stop":
+                return False
+            case _:
+                await self._app.orchestrator.change_plan(**ids, channel="cli", wish=wish)  # type: ignore[arg-type]
+        return True
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    async def _finish(self, status: Status) -> int:
+        path = await self._delivered(status)
+        if self._options.as_json:
+            print(json.dumps(await self._as_json(status, path), indent=2))  # noqa: T201  # the one thing on stdout
+        elif path:
+            receipt = await self._app.orchestrator.receipt(user_id=self._user_id, project_id=self._project_id)
+            self._screen.say("")
+            self._screen.console.print(delivery.receipt_table(receipt))
+            self._screen.say(f"\n[bold green]Delivered[/] {path}")
+        else:
+            choices = self._stopped.choices if self._stopped else ()
+            self._screen.say(words.stopped(project_id=str(self._project_id), reason=status.reason, choices=choices))
+        return exit_code(status)
+
+    async def _delivered(self, status: Status) -> Path | None:
+        if status.archive_key is None or status.state is not RunState.DONE:
+            return None
+        return await delivery.write_archive(
+            self._app, key=status.archive_key, title=status.title, project_id=self._project_id, out=self._options.out
+        )
+
+    async def _as_json(self, status: Status, path: Path | None) -> dict[str, Any]:
+        tasks = await self._app.orchestrator.tasks(user_id=self._user_id, project_id=self._project_id)
+        return {
+            "project_id": str(self._project_id),
+            "status": status.status,
+            "reason": status.reason,
+            "files": await self._app.orchestrator.file_paths(user_id=self._user_id, project_id=self._project_id),
+            "zip": str(path) if path else None,
+            "credits": str(status.credits_charged),
+            "quote": [_text(status.quote_low_credits), _text(status.quote_high_credits)],
+            "tasks": [{"key": t.key, "title": t.title, "status": t.status, "attempts": t.attempts} for t in tasks],
+        }
+
+
+def _text(credits: Decimal | None) -> str | None:
+    return None if credits is None else str(credits)
+
+
+def exit_code(status: Status) -> int:
+    """Return the command's exit code for where the project stands."""
+    if status.state is RunState.DONE:
+        return Exit.DELIVERED
+    if status.stop_code is StopCode.PROVIDER:
+        return Exit.PROVIDER_FAILED
+    if status.stop_code is StopCode.OUT_OF_CREDITS:
+        return Exit.OUT_OF_CREDITS
+    return Exit.NEEDS_PERSON

@@ -1,0 +1,45 @@
+"""`bottega db`: the schema of the database, and where it stands."""
+
+import asyncio
+
+import click
+
+from bottega.bootstrap import database_url
+from bottega.core.errors import AppError
+from bottega.db.migrate import status as schema_status
+from bottega.db.migrate import upgrade as upgrade_schema
+from bottega.entrypoints.cli.running import fail, load_settings
+
+
+@click.group()
+def db() -> None:
+    """Look after the database."""
+
+
+@db.command()
+def upgrade() -> None:
+    """Bring the schema to this version."""
+    click.echo(_run(do_upgrade=True))
+
+
+@db.command()
+def status() -> None:
+    """Say which schema the database has."""
+    click.echo(_run(do_upgrade=False))
+
+
+def _run(*, do_upgrade: bool) -> str:
+    settings = load_settings()
+
+    async def work() -> str:
+        async with database_url(settings) as url:
+            if do_upgrade:
+                await upgrade_schema(url=url)
+            now = await schema_status(url=url)
+            where = "current" if now.is_current else f"behind: the newest is {now.head}, run `bottega db upgrade`"
+            return f"Schema {now.current or '(empty)'}: {where}."
+
+    try:
+        return asyncio.run(work())
+    except AppError as error:
+        fail(error.message)

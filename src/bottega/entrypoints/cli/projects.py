@@ -1,0 +1,81 @@
+"""`bottega projects`, `status`, `download` and `cancel`: looking at one's projects and taking them along."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bottega.bootstrap import App
+from bottega.core.money import show_credits
+from bottega.entrypoints.cli import delivery
+from bottega.entrypoints.cli.running import load_settings, local_username, parse_project_id, run_app
+
+
+@click.command()
+def projects() -> None:
+    """List your projects, newest first."""
+
+    async def work(app: App) -> Table:
+        user_id = await app.local_user(local_username())
+        table = Table(box=None, pad_edge=False)
+        for heading in ("Project", "Status", "Credits", "Title"):
+            table.add_column(heading)
+        for project in await app.orchestrator.projects(user_id=user_id):
+            spent = show_credits(project.actual_credit_cost)
+            table.add_row(str(project.id), project.status, spent, escape(project.title))
+        return table
+
+    table = run_app(work, settings=load_settings())
+    Console().print(table if table.row_count else 'No project yet. Try: bottega build "a command line tool that ..."')
+
+
+@click.command()
+@click.argument("project")
+def status(project: str) -> None:
+    """Show where PROJECT (its id) stands: its TODO, its cost, and what it waits for."""
+    project_id = parse_project_id(project)
+
+    async def work(app: App) -> None:
+        user_id = await app.local_user(local_username())
+        now = await app.orchestrator.status(user_id=user_id, project_id=project_id)
+        console = Console(highlight=False)
+        console.print(f"[bold]{escape(now.title)}[/]  {now.status}, {show_credits(now.credits_charged)} credits so far")
+        if now.reason:
+            console.print(escape(now.reason))
+        console.print(now.todo_markdown, markup=False)
+
+    run_app(work, settings=load_settings())
+
+
+@click.command()
+@click.argument("project")
+@click.option("--out", type=click.Path(path_type=Path), default=Path(), help="Folder for the archive [default: here].")
+def download(project: str, out: Path) -> None:
+    """Write the archive of PROJECT (its id), with whatever has been accepted so far."""
+    project_id = parse_project_id(project)
+    settings = load_settings()
+    delivery.require_writable(out)
+
+    async def work(app: App) -> Path:
+        user_id = await app.local_user(local_username())
+        now = await app.orchestrator.status(user_id=user_id, project_id=project_id)
+        content = await app.orchestrator.archive(user_id=user_id, project_id=project_id)
+        return delivery.save(content, out=out, title=now.title, project_id=project_id)
+
+    click.echo(run_app(work, settings=settings))
+
+
+@click.command()
+@click.argument("project")
+def cancel(project: str) -> None:
+    """Stop PROJECT (its id) for good. What was accepted stays downloadable."""
+    project_id = parse_project_id(project)
+
+    async def work(app: App) -> None:
+        user_id = await app.local_user(local_username())
+        await app.orchestrator.cancel(user_id=user_id, project_id=project_id)
+
+    run_app(work, settings=load_settings())
+    click.echo(f"Cancelled. bottega download {project_id} still gives you what was accepted.")

@@ -1,0 +1,84 @@
+"""How a command runs: settings, app, exit codes, and errors as sentences.
+
+Exit codes: 0 delivered; 2 wrong usage or configuration; 3 stopped and needs the person; 4 out of credits; 5 the
+provider failed for good.
+"""
+
+import asyncio
+import getpass
+import sys
+import uuid
+from collections.abc import Awaitable, Callable
+from enum import IntEnum
+from typing import NoReturn, TypeVar
+
+import structlog
+
+from bottega.bootstrap import App, open_app
+from bottega.config import Settings
+from bottega.core.errors import AppError
+from bottega.core.log import configure_logging
+from bottega.llm.types import LLM
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class Exit(IntEnum):
+    DELIVERED = 0
+    USAGE = 2
+    NEEDS_PERSON = 3
+    OUT_OF_CREDITS = 4
+    PROVIDER_FAILED = 5
+
+
+_CODES = {"insufficient_credits": Exit.OUT_OF_CREDITS}
+
+
+def load_settings() -> Settings:
+    """Return the settings, or end the command with the list of what is wrong with them."""
+    try:
+        return Settings.load()
+    except AppError as error:
+        fail(error.message)
+
+
+def fail(message: str, *, code: Exit = Exit.USAGE) -> NoReturn:
+    """End the command with one message on stderr."""
+    print(message, file=sys.stderr)  # noqa: T201  # the command line speaks
+    raise SystemExit(code)
+
+
+def run_app(work: Callable[[App], Awaitable[T]], *, settings: Settings, llm: LLM | None = None) -> T:
+    """Open the app, do `work`, close it; anticipated errors end the command with their sentence."""
+    configure_logging(level=settings.log_level if settings.log_level != "INFO" else "WARNING")
+
+    async def session() -> T:
+        async with open_app(settings, llm=llm) as app:
+            return await work(app)
+
+    try:
+        return asyncio.run(session())
+    except AppError as error:
+        fail(error.message, code=_CODES.get(error.code, Exit.USAGE))
+    except KeyboardInterrupt:
+        fail("\nStopped. Everything so far is kept; `bottega projects` lists it.", code=Exit.NEEDS_PERSON)
+    except Exception as error:  # the last edge: one kind sentence, and the rest in the log
+        error_id = uuid.uuid4().hex[:12]
+        log.error("cli.failed", error_id=error_id, exc_info=error)
+        fail(f"Something went wrong on our side (error {error_id}). Your project is kept; try `bottega resume`.")
+
+
+def local_username() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "local"
+
+
+def parse_project_id(text: str) -> uuid.UUID:
+    """Return the id, or end the command: an id is what `bottega projects` shows."""
+    try:
+        return uuid.UUID(text.strip())
+    except ValueError:
+        fail(f"'{text}' is not a project id. `bottega projects` lists yours.")

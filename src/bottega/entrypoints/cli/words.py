@@ -1,0 +1,141 @@
+"""What the command line says, in one place: every event as one line, every ending as a few.
+
+Pure: values in, text out. Markup is rich's, so text from people and models is escaped.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from rich.markup import escape
+
+from bottega.core.money import show_credits
+from bottega.orchestration import events
+from bottega.orchestration.events import Event
+
+SCRIPTED = (
+    "Scripted: every reply below was written in advance. All else is real: database, ledger, sandbox, git, index."
+)
+NO_MODELS = (
+    "No model is configured: set {missing} in the environment or in .env (docs/models.md says where to get them),"
+    " or run `bottega demo` to see a build without any."
+)
+
+AFTER_DEMO = """
+The replies were scripted. For a project of your own, set GOOGLE_API_KEY (the Architect) and OPENROUTER_API_KEY (the
+Implementers), or OPENROUTER_BASE_URL for any OpenAI-compatible server, in the environment or in .env; then:
+
+    bottega build "a command line tool that ..."
+"""
+
+_DOING = {
+    "gather": "reading the brief",
+    "plan": "planning",
+    "implement": "writing",
+    "check": "running its checks",
+    "verify": "reviewing",
+    "commit": "committing and indexing",
+    "readme": "writing the README",
+    "check_readme": "running the README's commands in a clean copy",
+    "commit_readme": "committing the README",
+    "package": "packing",
+}
+
+
+def doing(event: events.StepStarted) -> str:
+    """Return what is under way, for the line beside the progress bar."""
+    what = _DOING[event.kind]
+    subject = f"{event.task_key} {escape(event.title)}: " if event.task_key else ""
+    attempt = f", attempt {event.attempt}" if event.kind == "implement" and event.attempt > 1 else ""
+    model = f" ({escape(event.model)}{attempt})" if event.model else ""
+    return f"{subject}{what}{model}"
+
+
+def line(event: Event) -> str | None:
+    """Return one line for an event, or None for those that only move the progress bar."""
+    match event:
+        case events.ProjectStarted():
+            return f"[bold]{escape(event.title)}[/]"
+        case events.RequirementsClear():
+            return "[green]clear[/]    the brief needs no questions"
+        case events.QuestionsAsked():
+            return f"[yellow]asks[/]     {_count(event.count, 'question')} before planning"
+        case events.PlanReady():
+            quoted = f"quote {event.low_credits} to {event.high_credits} credits, {event.available_credits} available"
+            return f"[green]planned[/]  {_count(len(event.tasks), 'task')}; {quoted}"
+        case events.PlanApproved():
+            return "[green]go[/]       the plan is approved"
+        case events.TaskImplemented():
+            files = ", ".join(escape(path) for path in event.files)
+            return f"[blue]{event.task_key}[/] wrote     {files} [dim]{escape(event.model)}, attempt {event.attempt}[/]"
+        case events.ReplyUnusable():
+            where = f"{event.task_key} " if event.task_key else ""
+            return f"{where}[yellow]reply unusable[/]  {_short(event.complaint)}; asked again"
+        case events.ModelEscalated():
+            return f"[blue]{event.task_key}[/] [yellow]stronger[/]  {escape(event.model)} takes over"
+        case _:
+            return _later_line(event)
+
+
+def _later_line(event: Event) -> str | None:
+    match event:
+        case events.ChecksPassed():
+            tests = f", {_count(event.tests, 'test')}" if event.tests else ""
+            return f"{_of(event.task_key)} [green]passed[/]    {_count(event.commands, 'check')}{tests}"
+        case events.ChecksFailed():
+            return f"{_of(event.task_key)} [red]failed[/]    {_short(event.command)}: {_short(event.reason)}"
+        case events.ChecksNotExecuted():
+            return f"{_of(event.task_key)} [yellow]not executed[/]  {_short(event.reason)}"
+        case events.TaskApproved():
+            return f"[blue]{event.task_key}[/] [green]approved[/]  by the Architect"
+        case events.TaskRejected():
+            return f"[blue]{event.task_key}[/] [red]rejected[/]  {_short(event.feedback)}"
+        case events.TaskDone():
+            mark = "[green]done[/]     " if event.executed else "[yellow]unchecked[/]"
+            spent = f"{event.credits_charged} credits"
+            return f"[blue]{event.task_key}[/] {mark} {escape(event.title)} [dim]{event.commit_sha[:8]}, {spent}[/]"
+        case events.ReadmeWritten():
+            return f"README wrote     {_count(event.commands, 'command')} to try"
+        case events.ReadmeCommitted():
+            return "README [green]done[/]" + (
+                "" if event.executed else "      [yellow]its commands were not executed[/]"
+            )
+        case events.ProviderTrouble():
+            then = (
+                f"{escape(event.next_model)} is asked instead"
+                if event.next_model
+                else f"again in {event.retry_seconds} s"
+            )
+            return f"[yellow]provider[/] {_short(event.message)}; {then}"
+        case events.Delivered():
+            return f"[green]packed[/]   {_count(event.files, 'file')}, {event.size_bytes:,} bytes"
+        case events.RunResumed():
+            return "[green]resumed[/]  from where it stopped"
+        case _:
+            return None
+
+
+def stopped(*, project_id: str, reason: str | None, choices: Sequence[str]) -> str:
+    """Return why a run waits and what the person can do, for the end of a command."""
+    head = escape(reason or "It waits for you.")
+    rows = [f"  - {escape(choice)}" for choice in choices]
+    go_on = f"Go on with: bottega resume {project_id}"
+    return "\n".join([f"[yellow]Stopped.[/] {head}", *(["You can:", *rows] if rows else []), go_on])
+
+
+def quote(*, low: Decimal | None, high: Decimal | None, available: Decimal) -> str:
+    if low is None or high is None:
+        return "There is no quote for this plan."
+    return f"Quote: {show_credits(low)} to {show_credits(high)} credits; you have {show_credits(available)}."
+
+
+def _of(task_key: str | None) -> str:
+    return f"[blue]{task_key}[/]" if task_key else "README"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _short(text: str, limit: int = 150) -> str:
+    flat = " ".join(text.split())
+    return escape(flat if len(flat) <= limit else flat[: limit - 1] + "…")

@@ -1,0 +1,256 @@
+"""Advancing a run: claim -> decide -> effect outside any transaction -> fenced journal, one step at a time.
+
+Every runner drives runs through here. A crash anywhere loses at most the effect under way: the next claim orphans the
+calls it had open and does the step again. What a step charges commits with the step itself.
+"""
+
+import asyncio
+import uuid
+from dataclasses import replace
+from decimal import Decimal
+from enum import StrEnum
+
+import structlog
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bottega.billing.ledger import InsufficientCredits, orphan_started
+from bottega.billing.metering import MeteredLLM, Metering
+from bottega.core.clock import Clock
+from bottega.orchestration import journal, setbacks, situation
+from bottega.orchestration.decide import Do, Done, Wait, decide
+from bottega.orchestration.events import Announce, Event, StepStarted
+from bottega.orchestration.heartbeat import heartbeat
+from bottega.orchestration.journal import Claim, Entry, LeaseLost
+from bottega.orchestration.setbacks import Setback
+from bottega.orchestration.state import LastStep, RunState, RunView, StepKind, StopCode, TaskStatus, project_status
+from bottega.orchestration.steps.catalogue import EXECUTORS, model_of
+from bottega.orchestration.steps.types import Situation, StepResult, Workbench
+from bottega.orchestration.tables import Run, Task
+from bottega.projects.status import ProjectStatus, move
+from bottega.projects.tables import Project
+
+log = structlog.get_logger()
+
+
+class Advanced(StrEnum):
+    """What came of driving a run."""
+
+    BUSY = "busy"  # another runner has it, or it is not due
+    STOPPED = "stopped"  # it waits: for the person, for a time, or for good
+
+
+class Advancer:
+    """Drives runs. `owner` names this runner in leases."""
+
+    def __init__(
+        self,
+        *,
+        bench: Workbench,
+        metering: Metering,
+        clock: Clock,
+        owner: str,
+        minimum_credits: Decimal,
+        announce: Announce,
+    ) -> None:
+        self._bench = bench
+        self._database = bench.database
+        self._metering = metering
+        self._clock = clock
+        self._owner = owner
+        self._minimum_credits = minimum_credits
+        self._announce = announce
+
+    async def drive(self, run_id: uuid.UUID) -> Advanced:
+        """Advance a run until it must wait for something that is not a step."""
+        async with self._database.transaction() as session:
+            held = await journal.claim(session, run_id=run_id, owner=self._owner)
+        if held is None:
+            return Advanced.BUSY
+        try:
+            await self._orphan_calls(held)
+            while await self._advance(held):
+                pass
+        except LeaseLost:
+            log.warning("run.lease.lost", run_id=str(run_id), lease_token=held.lease_token)
+        finally:
+            await asyncio.shield(self._release(held))
+        return Advanced.STOPPED
+
+    async def _orphan_calls(self, held: Claim) -> None:
+        """Write off the calls an earlier holder of the lease had under way: their answers are lost."""
+        async with self._database.transaction() as session:
+            run = await session.get_one(Run, held.run_id)
+            await orphan_started(session, operation_key=_operation_key(run))
+
+    async def _release(self, held: Claim) -> None:
+        async with self._database.transaction() as session:
+            await journal.release(session, held=held)
+
+    async def _advance(self, held: Claim) -> bool:
+        """Do one step; return whether to go on at once."""
+        async with self._database.transaction() as session:
+            loaded = await situation.load(session, run_id=held.run_id, minimum_credits=self._minimum_credits)
+        if held.is_poisoned and loaded.run.claims > journal.CLAIMS_WITHOUT_PROGRESS:
+            await self._set_aside(held, loaded, setbacks.crashed_too_often())
+            return False
+        if loaded.run.desired != "run":
+            await self._set_aside(held, loaded, setbacks.of_desire(loaded.run.desired))
+            return False
+        match decide(loaded.view):
+            case Do() as step:
+                return await self._do(held, loaded, step)
+            case Wait(state=state, stop_code=stop_code):
+                shortage = InsufficientCredits(needed=self._minimum_credits, available=loaded.available_credits)
+                wait = setbacks.out_of_credits(shortage) if stop_code is StopCode.OUT_OF_CREDITS else None
+                await self._set_aside(held, loaded, wait or Setback(state=state, stop_code=stop_code))
+                return False
+            case Done():
+                return False
+
+    async def _do(self, held: Claim, loaded: situation.Loaded, step: Do) -> bool:
+        meter = self._metering.account(
+            user_id=loaded.run.user_id,
+            project_id=loaded.project.id,
+            operation_key=_operation_key(loaded.run),
+            lease_token=held.lease_token,
+            task_key=step.task_key,
+        )
+        async with self._database.transaction() as session:
+            todo = await situation.prepare(session, loaded=loaded, step=step, llm=meter)
+        self._announce(_started(todo, step, self._bench))
+        began = self._clock.monotonic()
+        try:
+            async with heartbeat(self._database, held=held):
+                result = await EXECUTORS[step.kind](todo, self._bench)
+        except asyncio.CancelledError:
+            await asyncio.shield(meter.abandon(status="orphan"))
+            raise
+        except LeaseLost:
+            await meter.abandon(status="fenced")
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever a step raises, its run must say so and keep its place
+            await meter.abandon(status="failed")
+            await self._set_aside(held, loaded, self._setback(error, todo, step))
+            return False
+        await self._journal(held, todo, step, result, meter, began)
+        return result.state is RunState.READY
+
+    def _setback(self, error: Exception, todo: Situation, step: Do) -> Setback:
+        ladder = self._bench.implementer_models
+        rung = (todo.task.rung + 1) if step.kind is StepKind.IMPLEMENT else len(ladder)
+        stand_in = ladder[rung] if rung < len(ladder) and not todo.run.failures else None
+        setback = setbacks.of_error(error, failures=todo.run.failures, stand_in=stand_in)
+        if setback.stop_code is StopCode.DEFECT:
+            log.error("run.step.failed", run_id=str(todo.run.id), step=step.kind, reason=setback.reason, exc_info=error)
+        return setback
+
+    async def _journal(
+        self, held: Claim, todo: Situation, step: Do, result: StepResult, meter: MeteredLLM, began: float
+    ) -> None:
+        duration_ms = round((self._clock.monotonic() - began) * 1000)
+        try:
+            async with self._database.transaction() as session:
+                charged = await meter.settle(session)
+                entry = _entry(todo, step, result, credits_charged=charged, duration_ms=duration_ms)
+                await journal.record(session, held=held, step_no=todo.run.step_no, entry=entry)
+                if result.task or charged:
+                    await _update_task(session, todo=todo, result=result, charged=charged)
+                if result.write:
+                    await result.write(session)
+                after = _after(todo.view, step, result)
+                await render_status(session, project=todo.project, view=after, stop_code=result.stop_code)
+                await journal.tell(session, project_id=todo.project.id, run_id=held.run_id, events=result.events)
+        except LeaseLost:
+            await meter.abandon(status="fenced")
+            raise
+        self._announce_all(result.events)
+
+    async def _set_aside(self, held: Claim, loaded: situation.Loaded, setback: Setback) -> None:
+        async with self._database.transaction() as session:
+            await journal.stop(
+                session,
+                held=held,
+                state=setback.state,
+                stop_code=setback.stop_code,
+                reason=setback.reason,
+                wake_in_seconds=setback.wake_in_seconds,
+                failures=setback.failures,
+            )
+            after = replace(loaded.view, state=setback.state)
+            await render_status(session, project=loaded.project, view=after, stop_code=setback.stop_code)
+            await journal.tell(session, project_id=loaded.project.id, run_id=held.run_id, events=setback.events)
+        self._announce_all(setback.events)
+
+    def _announce_all(self, events: tuple[Event, ...]) -> None:
+        for event in events:
+            self._announce(event)
+
+
+def _operation_key(run: Run) -> str:
+    return f"{run.id}:{run.step_no}"
+
+
+def _entry(todo: Situation, step: Do, result: StepResult, *, credits_charged: Decimal, duration_ms: int) -> Entry:
+    return Entry(
+        kind=step.kind,
+        task_key=step.task_key,
+        outcome=result.outcome,
+        output=result.output,
+        credits_charged=credits_charged,
+        duration_ms=duration_ms,
+        phase=result.phase or todo.view.phase,
+        state=result.state,
+        stop_code=result.stop_code,
+        reason=result.reason,
+    )
+
+
+async def _update_task(session: AsyncSession, *, todo: Situation, result: StepResult, charged: Decimal) -> None:
+    if todo.task_key is None:
+        return
+    values: dict[str, object] = {"credits_charged": Task.credits_charged + charged}
+    if result.task:
+        values |= {
+            "stage": result.task.stage,
+            "attempts": result.task.attempts,
+            "rung": result.task.rung,
+            "rung_failures": result.task.rung_failures,
+        }
+    if result.feedback is not None:
+        values["feedback"] = result.feedback
+    await session.execute(update(Task).where(Task.id == todo.task.id).values(values))
+
+
+def _after(view: RunView, step: Do, result: StepResult) -> RunView:
+    changed = result.task
+    return replace(
+        view,
+        phase=result.phase or view.phase,
+        state=result.state,
+        tasks=tuple(changed if changed and task.key == changed.key else task for task in view.tasks),
+        last=LastStep(kind=step.kind, outcome=result.outcome),
+    )
+
+
+async def render_status(session: AsyncSession, *, project: Project, view: RunView, stop_code: StopCode | None) -> None:
+    """Let the project's status follow its run; an illegal move raises and rolls everything back."""
+    status, current = project_status(view, stop_code=stop_code), ProjectStatus(project.status)
+    if status is not current:
+        move(current=current, to=status)
+        await session.execute(update(Project).where(Project.id == project.id).values(status=status))
+
+
+def _started(todo: Situation, step: Do, bench: Workbench) -> StepStarted:
+    model = model_of(step.kind, todo, bench)
+    title = todo.task.title if todo.task_key else todo.project.title
+    finished = sum(task.status is not TaskStatus.TODO for task in todo.view.tasks)
+    return StepStarted(
+        kind=step.kind,
+        task_key=step.task_key,
+        title=title,
+        attempt=todo.attempt,
+        model=str(model) if model else None,
+        position=finished,
+        total=len(todo.view.tasks),
+    )

@@ -1,0 +1,210 @@
+"""The durable half of a run: claim, heartbeat, and the fenced journal.
+
+A claim takes a lease and raises `lease_token`; every later write names that token, so a runner whose lease was taken
+over changes nothing (`LeaseLost`). `record` writes a step once, with everything that step makes true, and moves the
+run on: one transaction, which also settles what the step's model calls owe. The database's clock is the only clock.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import bindparam, func, insert, or_, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bottega.core.errors import AppError
+from bottega.orchestration.events import Event
+from bottega.orchestration.state import Phase, RunState, StopCode
+from bottega.orchestration.tables import Run, RunEvent, Step
+
+LEASE = timedelta(seconds=30)
+CLAIMS_WITHOUT_PROGRESS = 5
+
+
+class LeaseLost(AppError):
+    code = "lease_lost"
+
+    def __init__(self) -> None:
+        super().__init__("Another runner has taken this run over.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    run_id: uuid.UUID
+    lease_token: int
+    claims: int
+
+    @property
+    def is_poisoned(self) -> bool:
+        """Tell whether the run was claimed too often without journaling a step: it kills its runners."""
+        return self.claims > CLAIMS_WITHOUT_PROGRESS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One journaled step and where the run goes from here."""
+
+    kind: str
+    task_key: str | None
+    outcome: str
+    output: dict[str, Any]
+    credits_charged: Decimal
+    duration_ms: int
+    phase: Phase
+    state: RunState
+    stop_code: StopCode | None
+    reason: str | None
+
+
+async def claim(session: AsyncSession, *, run_id: uuid.UUID, owner: str) -> Claim | None:
+    """Take the lease of a run that is ready and due, or return None."""
+    now = func.clock_timestamp()
+    statement = (
+        update(Run)
+        .where(
+            Run.id == run_id,
+            Run.state == RunState.READY,
+            Run.desired == "run",
+            Run.wake_at <= now,
+            or_(Run.lease_until.is_(None), Run.lease_until < now),
+        )
+        .values(lease_owner=owner, lease_token=Run.lease_token + 1, lease_until=now + LEASE, claims=Run.claims + 1)
+        .returning(Run.lease_token, Run.claims)
+    )
+    row = (await session.execute(statement)).one_or_none()
+    return Claim(run_id=run_id, lease_token=row.lease_token, claims=row.claims) if row else None
+
+
+async def extend(session: AsyncSession, *, held: Claim) -> str | None:
+    """Extend the lease; return what is desired of the run (run, pause or cancel), or None when the lease is gone."""
+    statement = (
+        update(Run)
+        .where(Run.id == held.run_id, Run.lease_token == held.lease_token)
+        .values(lease_until=func.clock_timestamp() + LEASE)
+        .returning(Run.desired)
+    )
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def release(session: AsyncSession, *, held: Claim) -> None:
+    """Give the lease back, if it is still ours, so that the next runner need not wait for it to run out."""
+    statement = (
+        update(Run)
+        .where(Run.id == held.run_id, Run.lease_token == held.lease_token)
+        .values(lease_until=None, lease_owner=None)
+    )
+    await session.execute(statement)
+
+
+async def record(session: AsyncSession, *, held: Claim, step_no: int, entry: Entry) -> None:
+    """Journal one step and move the run on.
+
+    Raises:
+        LeaseLost: the lease or the step is no longer ours; the caller's transaction must roll back.
+    """
+    finished = func.clock_timestamp() if entry.state.is_final else None
+    statement = (
+        update(Run)
+        .where(Run.id == held.run_id, Run.lease_token == held.lease_token, Run.step_no == step_no)
+        .values(
+            step_no=Run.step_no + 1,
+            claims=0,
+            failures=0,
+            phase=entry.phase,
+            state=entry.state,
+            stop_code=entry.stop_code,
+            reason=entry.reason,
+            finished_at=finished,
+        )
+        .returning(Run.id)
+    )
+    if (await session.execute(statement)).scalar_one_or_none() is None:
+        raise LeaseLost
+    await session.execute(
+        insert(Step).values(
+            run_id=held.run_id,
+            step_no=step_no,
+            kind=entry.kind,
+            task_key=entry.task_key,
+            outcome=entry.outcome,
+            output=entry.output,
+            lease_token=held.lease_token,
+            credits_charged=entry.credits_charged,
+            duration_ms=entry.duration_ms,
+        )
+    )
+
+
+async def stop(
+    session: AsyncSession,
+    *,
+    held: Claim,
+    state: RunState,
+    stop_code: StopCode | None,
+    reason: str | None,
+    wake_in_seconds: float = 0.0,
+    failures: int | None = None,
+) -> None:
+    """Leave the run in `state` without journaling a step: it waits, or tries the same step again at its wake time.
+
+    Raises:
+        LeaseLost: the lease is no longer ours.
+    """
+    statement = (
+        update(Run)
+        .where(Run.id == held.run_id, Run.lease_token == held.lease_token)
+        .values(
+            state=state,
+            stop_code=stop_code,
+            reason=reason,
+            wake_at=func.clock_timestamp() + timedelta(seconds=wake_in_seconds),
+            failures=Run.failures if failures is None else failures,
+            claims=0,
+            finished_at=func.clock_timestamp() if state.is_final else None,
+        )
+        .returning(Run.id)
+    )
+    if (await session.execute(statement)).scalar_one_or_none() is None:
+        raise LeaseLost
+
+
+_TELL = text(
+    """
+    WITH counter AS (
+        UPDATE projects SET event_sequence = event_sequence + :count, updated_at = now()
+        WHERE id = :project_id RETURNING event_sequence - :count AS base
+    )
+    INSERT INTO run_events (project_id, run_id, sequence, type, payload)
+    SELECT :project_id, :run_id, counter.base + item.ordinality, item.value->>'type', item.value->'payload'
+    FROM counter, jsonb_array_elements(:events) WITH ORDINALITY AS item
+    """
+).bindparams(bindparam("events", type_=JSONB))
+
+
+async def tell(
+    session: AsyncSession, *, project_id: uuid.UUID, run_id: uuid.UUID | None, events: Sequence[Event]
+) -> None:
+    """Append events to the project's numbered stream, without gaps or repeats."""
+    if not events:
+        return
+    items = [{"type": event.type, "payload": event.payload()} for event in events]
+    values = {"count": len(items), "project_id": project_id, "run_id": run_id, "events": items}
+    await session.execute(_TELL, values)
+
+
+async def history(session: AsyncSession, *, project_id: uuid.UUID, after: int = 0) -> list[RunEvent]:
+    """Return the project's events with a sequence above `after`, in order."""
+    statement = (
+        select(RunEvent).where(RunEvent.project_id == project_id, RunEvent.sequence > after).order_by(RunEvent.sequence)
+    )
+    return list((await session.scalars(statement)).all())
+
+
+async def live_run(session: AsyncSession, *, project_id: uuid.UUID) -> Run | None:
+    return (
+        await session.scalars(select(Run).where(Run.project_id == project_id, Run.finished_at.is_(None)))
+    ).one_or_none()

@@ -1,0 +1,282 @@
+"""ModelOrchestrator: the one engine behind every front end.
+
+A front end translates what a person did into one of these calls and renders the events that follow. Each call is one
+short transaction that changes the run's rows; runners do the work. Ownership is part of every query: another person's
+project does not exist here.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bottega.billing.receipt import receipt
+from bottega.core.errors import AppError
+from bottega.core.ids import new_id
+from bottega.db.transaction import Database
+from bottega.delivery.report import ReceiptLine
+from bottega.orchestration import journal, packing
+from bottega.orchestration.advance import render_status
+from bottega.orchestration.events import Event, PlanApproved, ProjectStarted, RunResumed
+from bottega.orchestration.situation import Loaded, load, load_tasks
+from bottega.orchestration.state import Phase, RunState, StopCode
+from bottega.orchestration.tables import Run, Task
+from bottega.orchestration.transitions import retried
+from bottega.projects import service as projects
+from bottega.projects.repository import ProjectRepository
+from bottega.projects.tables import Conversation, Project, Question
+
+MAX_BRIEF_BYTES = 50_000
+_TITLE_LENGTH = 80
+
+
+class EmptyBrief(AppError):
+    code = "empty_brief"
+    http_status = 422
+
+    def __init__(self) -> None:
+        super().__init__("The brief is empty. Say in a few sentences what you want built.")
+
+
+class BriefTooLong(AppError):
+    code = "brief_too_long"
+    http_status = 413
+
+    def __init__(self, *, size_bytes: int) -> None:
+        super().__init__(
+            f"The brief has {size_bytes:,} bytes; at most {MAX_BRIEF_BYTES:,} fit. Keep what the software must do and"
+            " leave out examples of data."
+        )
+
+
+class NothingToDo(AppError):
+    """The command does not fit what the project is doing."""
+
+    code = "nothing_to_do"
+    http_status = 409
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Where a project stands, for any front end."""
+
+    project_id: uuid.UUID
+    run_id: uuid.UUID | None
+    title: str
+    status: str
+    phase: Phase | None
+    state: RunState | None
+    stop_code: StopCode | None
+    reason: str | None
+    todo_markdown: str
+    quote_low_credits: Decimal | None
+    quote_high_credits: Decimal | None
+    credits_charged: Decimal
+    archive_key: str | None
+
+
+class ModelOrchestrator:
+    """`rungs` is the length of the ladder of Implementer models; `repository` opens a project's git repository."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        rungs: int,
+        repository: Callable[[uuid.UUID], ProjectRepository],
+        credit_value_usd: Decimal,
+    ) -> None:
+        self._database = database
+        self._rungs = rungs
+        self._repository = repository
+        self._credit_value_usd = credit_value_usd
+
+    async def start_project(self, *, user_id: int, channel: str, brief: str) -> uuid.UUID:
+        """Open a project for a brief; the first step will read it.
+
+        Raises:
+            EmptyBrief, BriefTooLong
+        """
+        text = brief.replace("\x00", "").strip()
+        size = len(text.encode())
+        if not text:
+            raise EmptyBrief
+        if size > MAX_BRIEF_BYTES:
+            raise BriefTooLong(size_bytes=size)
+        title = text.splitlines()[0].lstrip("# ").strip()[:_TITLE_LENGTH] or "Untitled Project"
+        async with self._database.transaction() as session:
+            project_id = await projects.create_project(session, user_id=user_id, title=title, description=text)
+            await session.execute(insert(Run).values(id=new_id(), project_id=project_id, user_id=user_id))
+            await _remember(session, project_id=project_id, user_id=user_id, channel=channel, role="person", text=text)
+            await journal.tell(session, project_id=project_id, run_id=None, events=(ProjectStarted(title=title),))
+        return project_id
+
+    async def questions(self, *, user_id: int, project_id: uuid.UUID) -> tuple[Question, ...]:
+        """Return the questions that still want an answer, in order."""
+        async with self._database.transaction() as session:
+            await projects.get_project(session, project_id=project_id, user_id=user_id)
+            statement = select(Question).where(Question.project_id == project_id, Question.answer.is_(None))
+            return tuple((await session.scalars(statement.order_by(Question.ordinal))).all())
+
+    async def answer(self, *, user_id: int, project_id: uuid.UUID, answers: Mapping[uuid.UUID, str]) -> None:
+        """Keep answers by question id; when none is missing, planning may begin."""
+        async with self._database.transaction() as session:
+            await projects.get_project(session, project_id=project_id, user_id=user_id)
+            for question_id, text in answers.items():
+                statement = update(Question).where(Question.id == question_id, Question.project_id == project_id)
+                await session.execute(statement.values(answer=text.strip()[:2000]))
+            missing = select(func.count()).where(Question.project_id == project_id, Question.answer.is_(None))
+            if (await session.execute(missing)).scalar_one() == 0:
+                await self._go_on(session, project_id=project_id, phase=Phase.PLAN, events=())
+
+    async def approve(self, *, user_id: int, project_id: uuid.UUID) -> None:
+        """Say go to the plan and its quote."""
+        async with self._database.transaction() as session:
+            loaded = await self._live(session, user_id=user_id, project_id=project_id)
+            if loaded.view.phase is not Phase.APPROVE:
+                raise NothingToDo("There is no plan waiting for a go.")
+            await self._go_on(session, project_id=project_id, phase=Phase.IMPLEMENT, events=(PlanApproved(),))
+
+    async def change_plan(self, *, user_id: int, project_id: uuid.UUID, channel: str, wish: str) -> None:
+        """Say what to change about the plan; it is made anew."""
+        async with self._database.transaction() as session:
+            loaded = await self._live(session, user_id=user_id, project_id=project_id)
+            if loaded.view.phase is not Phase.APPROVE:
+                raise NothingToDo("There is no plan to change now.")
+            await _remember(session, project_id=project_id, user_id=user_id, channel=channel, role="remark", text=wish)
+            await self._go_on(session, project_id=project_id, phase=Phase.PLAN, events=())
+
+    async def remark(self, *, user_id: int, project_id: uuid.UUID, channel: str, text: str) -> None:
+        """Say something about the work under way; every later prompt carries it."""
+        async with self._database.transaction() as session:
+            await projects.get_project(session, project_id=project_id, user_id=user_id)
+            await _remember(session, project_id=project_id, user_id=user_id, channel=channel, role="remark", text=text)
+
+    async def pause(self, *, user_id: int, project_id: uuid.UUID) -> None:
+        await self._wish(user_id=user_id, project_id=project_id, desired="pause", state=RunState.PAUSED)
+
+    async def cancel(self, *, user_id: int, project_id: uuid.UUID) -> None:
+        await self._wish(user_id=user_id, project_id=project_id, desired="cancel", state=RunState.CANCELLED)
+
+    async def _wish(self, *, user_id: int, project_id: uuid.UUID, desired: str, state: RunState) -> None:
+        async with self._database.transaction() as session:
+            loaded = await self._live(session, user_id=user_id, project_id=project_id)
+            run = update(Run).where(Run.id == loaded.run.id)
+            leased = loaded.run.lease_owner is not None
+            await session.execute(run.values(desired=desired))
+            if not leased:  # nobody is working on it: it takes effect now
+                final = {"finished_at": func.clock_timestamp()} if state.is_final else {}
+                await session.execute(run.values(state=state, stop_code=None, reason=None, **final))
+                view = replace(loaded.view, state=state)
+                await render_status(session, project=loaded.project, view=view, stop_code=None)
+
+    async def resume(self, *, user_id: int, project_id: uuid.UUID) -> None:
+        """Go on from the same step, whatever it stopped for. A stuck task gets another round at the strongest model.
+
+        Raises:
+            NothingToDo: the project is finished, or waits for answers or a go.
+        """
+        async with self._database.transaction() as session:
+            loaded = await self._live(session, user_id=user_id, project_id=project_id)
+            if loaded.view.state is RunState.WAITING:
+                what = "answers to its questions" if loaded.view.phase is Phase.GATHER else "a go for its plan"
+                raise NothingToDo(f"The project waits for {what}.")
+            task = loaded.view.current_task
+            if loaded.view.state is RunState.REFINEMENT and task:
+                fresh = retried(task, rungs=self._rungs)
+                statement = update(Task).where(Task.project_id == project_id, Task.key == task.key)
+                await session.execute(statement.values(rung=fresh.rung, rung_failures=0, stage=fresh.stage))
+            events = () if loaded.view.state is RunState.READY else (RunResumed(),)
+            await self._go_on(session, project_id=project_id, phase=loaded.view.phase, events=events)
+
+    async def projects(self, *, user_id: int) -> Sequence[Project]:
+        """Return the person's projects, newest first."""
+        async with self._database.transaction() as session:
+            return await projects.list_projects(session, user_id=user_id)
+
+    async def status(self, *, user_id: int, project_id: uuid.UUID) -> Status:
+        async with self._database.transaction() as session:
+            project = await projects.get_project(session, project_id=project_id, user_id=user_id)
+            statement = select(Run).where(Run.project_id == project_id).order_by(Run.created_at.desc()).limit(1)
+            run = (await session.scalars(statement)).one_or_none()
+        return Status(
+            project_id=project_id,
+            run_id=run.id if run else None,
+            title=project.title,
+            status=project.status,
+            phase=Phase(run.phase) if run else None,
+            state=RunState(run.state) if run else None,
+            stop_code=StopCode(run.stop_code) if run and run.stop_code else None,
+            reason=run.reason if run else None,
+            todo_markdown=project.current_todo_markdown or "",
+            quote_low_credits=project.quote_low_credits,
+            quote_high_credits=project.estimated_credit_cost,
+            credits_charged=project.actual_credit_cost,
+            archive_key=project.archive_key,
+        )
+
+    async def tasks(self, *, user_id: int, project_id: uuid.UUID) -> tuple[Task, ...]:
+        async with self._database.transaction() as session:
+            await projects.get_project(session, project_id=project_id, user_id=user_id)
+            statement = select(Task).where(Task.project_id == project_id).order_by(Task.ordinal)
+            return tuple((await session.scalars(statement)).all())
+
+    async def file_paths(self, *, user_id: int, project_id: uuid.UUID) -> tuple[str, ...]:
+        async with self._database.transaction() as session:
+            await projects.get_project(session, project_id=project_id, user_id=user_id)
+            return tuple(sorted(await projects.read_files(session, project_id=project_id)))
+
+    async def receipt(self, *, user_id: int, project_id: uuid.UUID) -> tuple[ReceiptLine, ...]:
+        """Return what the project cost, for every task and part, exact to the last decimal."""
+        async with self._database.transaction() as session:
+            await projects.get_project(session, project_id=project_id, user_id=user_id)
+            titles = {task.key: task.title for task in await load_tasks(session, project_id=project_id)}
+            return packing.receipt_lines(await receipt(session, project_id=project_id), titles=titles)
+
+    async def archive(self, *, user_id: int, project_id: uuid.UUID) -> bytes:
+        """Pack what has been accepted so far, finished or not."""
+        async with self._database.transaction() as session:
+            await projects.get_project(session, project_id=project_id, user_id=user_id)
+            value = self._credit_value_usd
+            contents = await packing.collect(session, project_id=project_id, credit_value_usd=value)
+        return await asyncio.to_thread(packing.pack, contents, self._repository(project_id))
+
+    async def _live(self, session: AsyncSession, *, user_id: int, project_id: uuid.UUID) -> Loaded:
+        await projects.get_project(session, project_id=project_id, user_id=user_id)
+        run = await journal.live_run(session, project_id=project_id)
+        if run is None:
+            raise NothingToDo("The project is finished.")
+        return await load(session, run_id=run.id, minimum_credits=Decimal(0))
+
+    async def _go_on(
+        self, session: AsyncSession, *, project_id: uuid.UUID, phase: Phase, events: tuple[Event, ...]
+    ) -> None:
+        run = await journal.live_run(session, project_id=project_id)
+        if run is None:
+            raise NothingToDo("The project is finished.")
+        values = {
+            "phase": phase,
+            "state": RunState.READY,
+            "desired": "run",
+            "stop_code": None,
+            "reason": None,
+            "claims": 0,
+            "failures": 0,
+            "wake_at": func.clock_timestamp(),
+        }
+        await session.execute(update(Run).where(Run.id == run.id).values(values))
+        await session.refresh(run)
+        loaded = await load(session, run_id=run.id, minimum_credits=Decimal(0))
+        await render_status(session, project=loaded.project, view=loaded.view, stop_code=None)
+        await journal.tell(session, project_id=project_id, run_id=run.id, events=events)
+
+
+async def _remember(
+    session: AsyncSession, *, project_id: uuid.UUID, user_id: int, channel: str, role: str, text: str
+) -> None:
+    values = {"project_id": project_id, "user_id": user_id, "channel": channel, "role": role, "content": text}
+    await session.execute(insert(Conversation).values(values))

@@ -1,0 +1,130 @@
+"""Loading what a step starts from: the rows of one run, as values for deciding and for its executor."""
+
+import uuid
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bottega.agents.types import Answer, Brief, Repair
+from bottega.llm.types import LLM
+from bottega.orchestration.decide import Do
+from bottega.orchestration.state import (
+    LastStep,
+    Phase,
+    RunState,
+    RunView,
+    StepKind,
+    TaskStage,
+    TaskStatus,
+    TaskView,
+)
+from bottega.orchestration.steps.types import Situation
+from bottega.orchestration.tables import Run, Step, Task
+from bottega.projects.tables import Conversation, Project, Question
+from bottega.users.tables import User
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    run: Run
+    project: Project
+    tasks: tuple[Task, ...]
+    view: RunView
+    available_credits: Decimal
+
+
+async def load(session: AsyncSession, *, run_id: uuid.UUID, minimum_credits: Decimal) -> Loaded:
+    """Read a run's state. `minimum_credits` is what a person must have available before a new task starts."""
+    statement = (
+        select(Run, Project, User.credit_balance - User.credit_held)
+        .join(Project, Project.id == Run.project_id)
+        .join(User, User.id == Run.user_id)
+        .where(Run.id == run_id)
+    )
+    run, project, available = (await session.execute(statement)).one()
+    tasks = await load_tasks(session, project_id=project.id)
+    last = (
+        await session.execute(
+            select(Step.kind, Step.outcome).where(Step.run_id == run_id, Step.step_no == run.step_no - 1)
+        )
+    ).one_or_none()
+    unanswered = await _unanswered(session, project_id=project.id) if run.phase == Phase.GATHER else 0
+    view = RunView(
+        phase=Phase(run.phase),
+        state=RunState(run.state),
+        tasks=tuple(view_of(task) for task in tasks),
+        unanswered=unanswered,
+        can_afford_task=available >= minimum_credits,
+        last=LastStep(kind=StepKind(last.kind), outcome=last.outcome) if last else None,
+    )
+    return Loaded(run=run, project=project, tasks=tasks, view=view, available_credits=available)
+
+
+async def load_tasks(session: AsyncSession, *, project_id: uuid.UUID) -> tuple[Task, ...]:
+    statement = select(Task).where(Task.project_id == project_id).order_by(Task.ordinal)
+    return tuple((await session.scalars(statement)).all())
+
+
+def view_of(task: Task) -> TaskView:
+    return TaskView(
+        key=task.key,
+        status=TaskStatus(task.status),
+        stage=TaskStage(task.stage),
+        attempts=task.attempts,
+        rung=task.rung,
+        rung_failures=task.rung_failures,
+    )
+
+
+async def _unanswered(session: AsyncSession, *, project_id: uuid.UUID) -> int:
+    statement = select(func.count()).where(Question.project_id == project_id, Question.answer.is_(None))
+    return (await session.execute(statement)).scalar_one()
+
+
+async def prepare(session: AsyncSession, *, loaded: Loaded, step: Do, llm: LLM) -> Situation:
+    """Complete a loaded run for one step: the brief, how often the step was tried, and what there is to repair."""
+    attempt, misses, repair = await _tries(session, run_id=loaded.run.id, step=step)
+    return Situation(
+        run=loaded.run,
+        project=loaded.project,
+        tasks=loaded.tasks,
+        view=loaded.view,
+        brief=await load_brief(session, project=loaded.project),
+        available_credits=loaded.available_credits,
+        task_key=step.task_key,
+        attempt=attempt,
+        repair=repair,
+        misses=misses,
+        llm=llm,
+    )
+
+
+async def load_brief(session: AsyncSession, *, project: Project) -> Brief:
+    """Return the brief with its answers and what the person said later."""
+    questions = select(Question).where(Question.project_id == project.id, Question.answer.is_not(None))
+    answered = (await session.scalars(questions.order_by(Question.ordinal))).all()
+    remarks = select(Conversation.content).where(Conversation.project_id == project.id, Conversation.role == "remark")
+    return Brief(
+        text=project.description,
+        answers=tuple(Answer(question=row.text, answer=row.answer or "") for row in answered),
+        remarks=tuple((await session.scalars(remarks.order_by(Conversation.id))).all()),
+    )
+
+
+async def _tries(session: AsyncSession, *, run_id: uuid.UUID, step: Do) -> tuple[int, int, Repair | None]:
+    """Return this try's number, how many unusable replies came directly before it, and the last of those."""
+    same = (Step.run_id == run_id, Step.kind == step.kind, Step.task_key.is_not_distinct_from(step.task_key))
+    statement = select(Step.outcome, Step.step_no).where(*same).order_by(Step.step_no.desc())
+    rows = (await session.execute(statement)).all()
+    misses = 0
+    for row in rows:
+        if row.outcome != "unusable":
+            break
+        misses += 1
+    if not misses:
+        return len(rows) + 1, 0, None
+    last = select(Step.output).where(Step.run_id == run_id, Step.step_no == rows[0].step_no)
+    output = (await session.execute(last)).scalar_one()
+    return len(rows) + 1, misses, Repair(reply=output["reply"], complaint=output["complaint"])

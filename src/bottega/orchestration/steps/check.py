@@ -1,0 +1,77 @@
+"""Running a task's checks on exactly the tree that would be committed, and keeping what came of it as evidence.
+
+Besides the task's own commands, every test command of the tasks already accepted runs again, and no test that existed
+may disappear. Nothing here asks a model.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bottega.orchestration import evidence
+from bottega.orchestration.events import ChecksFailed, ChecksNotExecuted, ChecksPassed
+from bottega.orchestration.state import TaskStatus
+from bottega.orchestration.steps import workspace
+from bottega.orchestration.steps.implement import failure
+from bottega.orchestration.steps.types import Situation, StepResult, Workbench, Write
+from bottega.orchestration.tables import Task
+from bottega.orchestration.transitions import checked
+from bottega.projects import service as projects
+from bottega.sandbox.judge import Check
+from bottega.sandbox.toolchains import inventory, is_test_command
+
+
+async def check(situation: Situation, bench: Workbench) -> StepResult:
+    task = situation.task
+    async with bench.database.transaction() as session:
+        head = await projects.read_files(session, project_id=situation.project.id)
+        changes = await workspace.proposal(session, run_id=situation.run.id, task=task)
+    files = workspace.encoded(workspace.overlay(head, changes))
+    checks = await bench.checks.check(
+        files=files,
+        commands=commands_for(task, situation.tasks),
+        base_inventory=inventory(workspace.encoded(head)),
+    )
+    output: dict[str, object] = {"tree": task.proposal_tree_hash, "passed": [c.command for c in checks if c.passed]}
+    write = _store(situation, checks)
+    if not all(c.result.executed for c in checks):
+        reason = next(c.result.reason for c in checks if not c.result.executed)
+        told = ChecksNotExecuted(task_key=task.key, reason=reason)
+        view = checked(situation.task_view)
+        return StepResult(outcome="not_executed", output=output, task=view, write=write, events=(told,))
+    broken = next((c for c in checks if not c.passed), None)
+    if broken:
+        failed = ChecksFailed(task_key=task.key, command=broken.command, reason=broken.reason)
+        feedback = f"The check `{broken.command}` did not pass: {broken.reason}"
+        return failure(
+            situation, bench, outcome="failed", feedback=feedback, events=(failed,), output=output, write=write
+        )
+    passed = ChecksPassed(task_key=task.key, commands=len(checks), tests=sum(c.tests_run or 0 for c in checks))
+    return StepResult(outcome="passed", output=output, task=checked(situation.task_view), write=write, events=(passed,))
+
+
+def commands_for(task: Task, tasks: Sequence[Task]) -> tuple[str, ...]:
+    """Return the task's commands, then the test commands of the tasks already accepted, each once."""
+    earlier = (
+        command
+        for other in tasks
+        if other.status != TaskStatus.TODO
+        for command in other.commands
+        if is_test_command(command)
+    )
+    return tuple(dict.fromkeys((*task.commands, *earlier)))
+
+
+def _store(situation: Situation, checks: Sequence[Check]) -> Write:
+    async def write(session: AsyncSession) -> None:
+        await evidence.store(
+            session,
+            project_id=situation.project.id,
+            run_id=situation.run.id,
+            step_no=situation.run.step_no,
+            task_key=situation.task.key,
+            tree=situation.task.proposal_tree_hash or "",
+            checks=checks,
+        )
+
+    return write

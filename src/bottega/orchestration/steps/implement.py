@@ -1,0 +1,188 @@
+"""One attempt of one Implementer at one task: context in, edits out, applied in memory to a tree of its own."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bottega.agents.apply import EditRefused, apply_edits
+from bottega.agents.implementer import ImplementerAgent
+from bottega.agents.types import Assignment, CommandResult, ContextFile, UnusableReply
+from bottega.llm.errors import Refused
+from bottega.llm.types import ModelName
+from bottega.orchestration.events import Event, ModelEscalated, RunStopped, TaskImplemented
+from bottega.orchestration.evidence import as_results
+from bottega.orchestration.state import RunState, StepKind, StopCode, TaskView
+from bottega.orchestration.steps import workspace
+from bottega.orchestration.steps.types import Situation, StepResult, Workbench, Write
+from bottega.orchestration.steps.unusable import ask_again, is_last_try
+from bottega.orchestration.tables import Evidence, Task
+from bottega.orchestration.transitions import Failed, failed, proposed
+from bottega.projects import service as projects
+from bottega.projects.tree import tree_hash
+
+STUCK_CHOICES = (
+    "try again: two more attempts with the strongest model",
+    "explain: say what to do differently, then it tries again",
+    "cancel: stop this project",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Material:
+    head: dict[str, str]
+    draft: dict[str, str]  # the head with the last attempt's changes
+    context: tuple[ContextFile, ...]
+    results: tuple[CommandResult, ...]
+
+
+def model_for(situation: Situation, bench: Workbench) -> ModelName:
+    """Return the rung's model; while its provider is failing, the next rung's stands in."""
+    rung = situation.task.rung + min(situation.run.failures, 1)
+    return bench.implementer_models[min(rung, len(bench.implementer_models) - 1)]
+
+
+async def implement(situation: Situation, bench: Workbench) -> StepResult:
+    """Ask for edits and apply them in memory. Nothing is accepted here."""
+    async with bench.database.transaction() as session:
+        material = await _gather_material(session, situation, bench)
+    model = model_for(situation, bench)
+    agent = ImplementerAgent(llm=situation.llm, model=model, prompts=bench.prompts)
+    try:
+        edits = await agent.implement(assignment=_assignment(situation, material), repair=situation.repair)
+        applied = apply_edits(files=material.draft, edits=edits)
+    except (UnusableReply, EditRefused) as error:
+        if is_last_try(situation):
+            return failure(situation, bench, outcome="failed", feedback=error.complaint, output=_reply(error))
+        return ask_again(error, kind=StepKind.IMPLEMENT, situation=situation)
+    except Refused as error:
+        return failure(situation, bench, outcome="refused", feedback=f"The model declined: {error.message}")
+    draft = workspace.overlay(material.draft, applied.files)
+    return _proposal(situation, bench, material=material, draft=draft, model=model)
+
+
+def _reply(error: UnusableReply) -> dict[str, object]:
+    return {"reply": error.reply, "complaint": error.complaint}
+
+
+async def _gather_material(session: AsyncSession, situation: Situation, bench: Workbench) -> _Material:
+    task = situation.task
+    head = await projects.read_files(session, project_id=situation.project.id)
+    changes = await workspace.proposal(session, run_id=situation.run.id, task=task)
+    draft = workspace.overlay(head, changes)
+    context = await workspace.context_files(
+        session,
+        index=bench.index,
+        project_id=situation.project.id,
+        task=task,
+        files=draft,
+        changed=[path for path, text in changes.items() if text is not None],
+    )
+    return _Material(head=head, draft=draft, context=context, results=await _failed_checks(session, task))
+
+
+async def _failed_checks(session: AsyncSession, task: Task) -> tuple[CommandResult, ...]:
+    if task.proposal_tree_hash is None:
+        return ()
+    statement = (
+        select(Evidence)
+        .where(
+            Evidence.project_id == task.project_id,
+            Evidence.task_key == task.key,
+            Evidence.tree_hash == task.proposal_tree_hash,
+            Evidence.passed.is_(False),
+            Evidence.executed,
+        )
+        .order_by(Evidence.step_no.desc(), Evidence.ordinal)
+    )
+    rows = (await session.scalars(statement)).all()
+    return as_results([row for row in rows if row.step_no == rows[0].step_no])
+
+
+def _assignment(situation: Situation, material: _Material) -> Assignment:
+    task = situation.task
+    remarks = "\n".join(f"- {remark}" for remark in situation.brief.remarks)
+    documentation = situation.project.documentation or ""
+    if remarks:
+        documentation += f"\n\nWhat the person said since the plan was made:\n{remarks}"
+    return Assignment(
+        project_title=situation.project.title,
+        documentation=documentation,
+        task=workspace.planned(task),
+        tree=tuple(sorted(material.draft)),
+        context=material.context,
+        feedback=task.feedback or "",
+        results=material.results,
+        attempt=situation.attempt,
+        session=situation.session,
+    )
+
+
+def _proposal(
+    situation: Situation, bench: Workbench, *, material: _Material, draft: dict[str, str], model: ModelName
+) -> StepResult:
+    tree = tree_hash(workspace.encoded(draft))
+    if tree == situation.task.proposal_tree_hash:
+        feedback = "The last reply left every file as it was, so the same checks would fail again. Change the code."
+        return failure(situation, bench, outcome="unchanged", feedback=feedback)
+    changes = workspace.difference(material.head, draft)
+    task = situation.task
+
+    async def write(session: AsyncSession) -> None:
+        values = {"proposal_step": situation.run.step_no, "proposal_tree_hash": tree}
+        await session.execute(update(Task).where(Task.id == task.id).values(values))
+
+    implemented = TaskImplemented(
+        task_key=task.key,
+        title=task.title,
+        attempt=situation.task_view.attempts + 1,
+        model=str(model),
+        files=tuple(sorted(changes)),
+    )
+    return StepResult(
+        outcome="proposed",
+        output={"files": changes, "tree": tree, "model": str(model)},
+        task=proposed(situation.task_view),
+        write=write,
+        events=(implemented,),
+    )
+
+
+def failure(
+    situation: Situation,
+    bench: Workbench,
+    *,
+    outcome: str,
+    feedback: str,
+    events: tuple[Event, ...] = (),
+    output: dict[str, object] | None = None,
+    write: Write | None = None,
+) -> StepResult:
+    """Count a failure of the current task: the same model again, the next rung, or the person is asked."""
+    verdict = failed(situation.task_view, rungs=len(bench.implementer_models))
+    told = (*events, *_consequence(verdict, situation=situation, bench=bench, feedback=feedback))
+    return StepResult(
+        outcome=outcome,
+        output=output or {},
+        state=RunState.REFINEMENT if verdict.stuck else RunState.READY,
+        stop_code=StopCode.TASK_STUCK if verdict.stuck else None,
+        reason=_stuck_reason(situation.task_view, feedback) if verdict.stuck else None,
+        task=verdict.task,
+        feedback=feedback,
+        write=write,
+        events=told,
+    )
+
+
+def _stuck_reason(task: TaskView, feedback: str) -> str:
+    return f"{task.key} failed with every model. The last word on it: {feedback}"
+
+
+def _consequence(verdict: Failed, *, situation: Situation, bench: Workbench, feedback: str) -> tuple[Event, ...]:
+    if verdict.stuck:
+        reason = _stuck_reason(verdict.task, feedback)
+        return (RunStopped(stop_code=StopCode.TASK_STUCK, reason=reason, choices=STUCK_CHOICES),)
+    if verdict.escalated:
+        model = bench.implementer_models[verdict.task.rung]
+        return (ModelEscalated(task_key=verdict.task.key, model=str(model)),)
+    return ()

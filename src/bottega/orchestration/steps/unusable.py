@@ -1,0 +1,38 @@
+"""What happens when a model's text cannot be used: it is told why and asked again, at most three times in a row."""
+
+from bottega.agents.types import UnusableReply
+from bottega.orchestration.events import ReplyUnusable, RunStopped
+from bottega.orchestration.state import RunState, StepKind, StopCode
+from bottega.orchestration.steps.types import Situation, StepResult
+from bottega.orchestration.transitions import UNUSABLE_REPLIES
+
+RETRY_CHOICES = ("resume: ask once more", "cancel: stop this project")
+
+
+def is_last_try(situation: Situation) -> bool:
+    return situation.misses + 1 >= UNUSABLE_REPLIES
+
+
+def ask_again(error: UnusableReply, *, kind: StepKind, situation: Situation) -> StepResult:
+    """Journal the unusable reply, so that the next step of the same kind carries it as a repair."""
+    return StepResult(
+        outcome="unusable",
+        output={"reply": error.reply, "complaint": error.complaint},
+        events=(ReplyUnusable(kind=kind, task_key=situation.task_key, complaint=error.complaint),),
+    )
+
+
+def ask_again_or_stop(error: UnusableReply, *, kind: StepKind, situation: Situation) -> StepResult:
+    """For the Architect, who has no ladder: after the third unusable reply the person is asked."""
+    if not is_last_try(situation):
+        return ask_again(error, kind=kind, situation=situation)
+    reason = f"The Architect's reply could not be used {UNUSABLE_REPLIES} times in a row: {error.complaint}"
+    stopped = RunStopped(stop_code=StopCode.UNUSABLE_REPLIES, reason=reason, choices=RETRY_CHOICES)
+    return StepResult(
+        outcome="gave_up",
+        output={"reply": error.reply, "complaint": error.complaint},
+        state=RunState.ATTENTION,
+        stop_code=StopCode.UNUSABLE_REPLIES,
+        reason=reason,
+        events=(stopped,),
+    )

@@ -1,0 +1,70 @@
+"""The Architect's review of a tree whose checks passed (or could not be executed). It may reject, never overrule."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bottega.agents.types import CommandResult, ContextFile, Review, UnusableReply
+from bottega.orchestration import evidence
+from bottega.orchestration.events import TaskApproved, TaskRejected
+from bottega.orchestration.state import StepKind
+from bottega.orchestration.steps import workspace
+from bottega.orchestration.steps.implement import failure
+from bottega.orchestration.steps.planning import architect
+from bottega.orchestration.steps.types import Situation, StepResult, Workbench
+from bottega.orchestration.steps.unusable import ask_again_or_stop
+from bottega.orchestration.transitions import approved
+from bottega.projects import service as projects
+from bottega.projects.diff import diff
+from bottega.sandbox.judge import stub_findings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    head: dict[str, str]
+    draft: dict[str, str]
+    context: tuple[ContextFile, ...]
+    results: tuple[CommandResult, ...]
+
+
+async def verify(situation: Situation, bench: Workbench) -> StepResult:
+    async with bench.database.transaction() as session:
+        case = await _gather_case(session, situation, bench)
+    try:
+        verdict = await architect(situation, bench).verify(review=_review(situation, case), repair=situation.repair)
+    except UnusableReply as error:
+        return ask_again_or_stop(error, kind=StepKind.VERIFY, situation=situation)
+    points = [{"criterion": c.criterion, "met": c.met, "reason": c.reason} for c in verdict.criteria]
+    output: dict[str, object] = {"criteria": points, "tree": situation.task.proposal_tree_hash}
+    if verdict.approved:
+        told = TaskApproved(task_key=situation.task.key)
+        return StepResult(outcome="approved", output=output, task=approved(situation.task_view), events=(told,))
+    rejected = TaskRejected(task_key=situation.task.key, feedback=verdict.feedback)
+    return failure(situation, bench, outcome="rejected", feedback=verdict.feedback, events=(rejected,), output=output)
+
+
+async def _gather_case(session: AsyncSession, situation: Situation, bench: Workbench) -> _Case:
+    task = situation.task
+    head = await projects.read_files(session, project_id=situation.project.id)
+    changes = await workspace.proposal(session, run_id=situation.run.id, task=task)
+    draft = workspace.overlay(head, changes)
+    context = await workspace.context_files(
+        session, index=bench.index, project_id=situation.project.id, task=task, files=head
+    )
+    rows = await evidence.newest(session, run_id=situation.run.id, task_key=task.key)
+    unchanged = tuple(file for file in context if file.path not in changes)
+    return _Case(head=head, draft=draft, context=unchanged, results=evidence.as_results(rows))
+
+
+def _review(situation: Situation, case: _Case) -> Review:
+    return Review(
+        brief=situation.brief,
+        documentation=situation.project.documentation or "",
+        task=workspace.planned(situation.task),
+        diff=diff(before=case.head, after=case.draft),
+        context=case.context,
+        results=case.results,
+        findings=stub_findings(workspace.encoded(case.head), workspace.encoded(case.draft)),
+        attempt=situation.attempt,
+        session=situation.session,
+    )

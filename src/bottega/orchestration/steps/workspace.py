@@ -1,0 +1,107 @@
+"""The project's files as a step sees them: the accepted tree (HEAD), and a proposal laid over it."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bottega.agents.types import ContextFile, PlannedTask
+from bottega.indexing.service import CodebaseIndexingService, SearchHit
+from bottega.orchestration.tables import Step, Task
+
+Files = Mapping[str, str]
+Changes = Mapping[str, str | None]
+"""Paths whose content changed; None deletes."""
+
+WHOLE_FILE_BYTES = 12_000
+
+
+def overlay(files: Files, changes: Changes) -> dict[str, str]:
+    """Return `files` with `changes` applied."""
+    merged = {path: content for path, content in files.items() if changes.get(path, content) is not None}
+    merged.update({path: content for path, content in changes.items() if content is not None})
+    return merged
+
+
+def difference(before: Files, after: Files) -> dict[str, str | None]:
+    """Return the changes that lead from `before` to `after`."""
+    changed: dict[str, str | None] = {path: text for path, text in after.items() if before.get(path) != text}
+    changed.update(dict.fromkeys(before.keys() - after.keys()))
+    return changed
+
+
+def encoded(files: Files) -> dict[str, bytes]:
+    return {path: content.encode() for path, content in files.items()}
+
+
+async def proposal(session: AsyncSession, *, run_id: uuid.UUID, task: Task) -> dict[str, str | None]:
+    """Return the changes under review for a task; none before its first attempt."""
+    if task.proposal_step is None:
+        return {}
+    return await step_files(session, run_id=run_id, step_no=task.proposal_step)
+
+
+async def step_files(session: AsyncSession, *, run_id: uuid.UUID, step_no: int) -> dict[str, str | None]:
+    statement = select(Step.output).where(Step.run_id == run_id, Step.step_no == step_no)
+    output: dict[str, Any] = (await session.execute(statement)).scalar_one()
+    return dict(output["files"])
+
+
+def planned(task: Task) -> PlannedTask:
+    """Return the task as agents see it."""
+    return PlannedTask(
+        key=task.key,
+        title=task.title,
+        description=task.description,
+        files=tuple(task.files),
+        depends_on=tuple(task.depends_on),
+        commands=tuple(task.commands),
+        criteria=tuple(task.criteria),
+        size=task.size,
+    )
+
+
+async def context_files(
+    session: AsyncSession,
+    *,
+    index: CodebaseIndexingService,
+    project_id: uuid.UUID,
+    task: Task,
+    files: Files,
+    changed: Sequence[str] = (),
+) -> tuple[ContextFile, ...]:
+    """Return what of the project matters for a task.
+
+    The task's own files and those already changed for it come whole, then what the index finds for its words, as
+    whole files while they are short and as the matching lines otherwise.
+    """
+    named = dict.fromkeys(path for path in (*changed, *task.files) if path in files)
+    query = f"{task.title}\n{task.description}\n{' '.join(task.files)}"
+    hits = await index.search(session, project_id=project_id, query=query, limit=8)
+    found = [_of_hit(hit, files) for hit in hits if hit.path not in named and hit.path in files]
+    whole = [ContextFile(path=path, text=files[path]) for path in named]
+    return (*whole, *_without_repeats(found))
+
+
+def _of_hit(hit: SearchHit, files: Files) -> ContextFile:
+    if len(files[hit.path]) <= WHOLE_FILE_BYTES:
+        return ContextFile(path=hit.path, text=files[hit.path])
+    return ContextFile(path=hit.path, text=hit.text, first_line=hit.start_line, whole=False)
+
+
+def _without_repeats(found: Sequence[ContextFile]) -> tuple[ContextFile, ...]:
+    return tuple({(file.path, file.first_line, file.whole): file for file in found}.values())
+
+
+def entry_points(files: Files) -> tuple[ContextFile, ...]:
+    """Return what a README's writer must read, most telling first; the prompt's budget cuts the end."""
+
+    def telling(path: str) -> tuple[bool, bool, int, str]:
+        name = path.rpartition("/")[2]
+        is_test = path.startswith("tests/") or name.startswith("test_") or ".test." in name
+        is_door = any(word in name for word in ("__main__", "cli", "main", "app", "server", "index", "package.json"))
+        return (is_test, not is_door, len(files[path]), path)
+
+    return tuple(ContextFile(path=path, text=files[path]) for path in sorted(files, key=telling))

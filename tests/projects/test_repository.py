@@ -1,0 +1,154 @@
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from bottega.projects.paths import UnsafePath
+from bottega.projects.repository import HeadMoved, ProjectRepository, UnknownCommit
+
+AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+FIRST = {"README.md": b"# Notes\n", "notes/store.py": b"def save():\n    pass\n"}
+SECOND = {**FIRST, "notes/search.py": b"def search():\n    pass\n"}
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> ProjectRepository:
+    return ProjectRepository(tmp_path / "deep" / "project.git")
+
+
+def git(*args: str | Path, cwd: Path | None = None) -> str:
+    return subprocess.run(["git", *args], cwd=cwd, check=True, capture_output=True, text=True).stdout
+
+
+def two_commits(repository: ProjectRepository) -> tuple[str, str]:
+    first = repository.commit(files=FIRST, message="Store notes", at=AT, parent=None)
+    return first, repository.commit(files=SECOND, message="Search notes", at=AT, parent=first)
+
+
+def test_what_was_committed_is_read_back(repository: ProjectRepository) -> None:
+    first, second = two_commits(repository)
+    assert repository.read(first) == FIRST
+    assert repository.read(second) == SECOND
+    assert [(entry.sha, entry.message, entry.at) for entry in repository.log()] == [
+        (second, "Search notes", AT),
+        (first, "Store notes", AT),
+    ]
+
+
+def test_an_empty_repository_has_no_head_and_no_log(repository: ProjectRepository) -> None:
+    assert repository.head() is None
+    assert repository.log() == ()
+
+
+def test_a_commit_id_depends_on_the_arguments_only(repository: ProjectRepository, tmp_path: Path) -> None:
+    elsewhere = ProjectRepository(tmp_path / "elsewhere.git")
+    assert two_commits(repository) == two_commits(elsewhere)
+
+
+def test_the_instant_counts_and_not_the_time_zone(repository: ProjectRepository, tmp_path: Path) -> None:
+    elsewhere = ProjectRepository(tmp_path / "elsewhere.git")
+    same_instant = AT.astimezone(timezone(timedelta(hours=9)))
+    assert repository.commit(files=FIRST, message="x", at=AT, parent=None) == elsewhere.commit(
+        files=FIRST, message="x", at=same_instant, parent=None
+    )
+
+
+def test_committing_again_changes_nothing(repository: ProjectRepository) -> None:
+    first, second = two_commits(repository)
+    assert repository.commit(files=SECOND, message="Search notes", at=AT, parent=first) == second
+    assert len(repository.log()) == 2
+
+
+def test_a_foreign_head_is_an_error_and_stays(repository: ProjectRepository) -> None:
+    first, second = two_commits(repository)
+    for parent in (first, None):
+        with pytest.raises(HeadMoved, match=r"Nothing was changed") as moved:
+            repository.commit(files=FIRST, message="Another writer's", at=AT, parent=parent)
+        assert (moved.value.expected, moved.value.actual) == (parent, second)
+    assert repository.head() == second
+
+
+def test_of_many_writers_at_once_exactly_one_moves_main(repository: ProjectRepository) -> None:
+    base = repository.commit(files=FIRST, message="Base", at=AT, parent=None)
+
+    def write(writer: int) -> str | None:
+        try:
+            return repository.commit(files=SECOND, message=f"Writer {writer}", at=AT, parent=base)
+        except HeadMoved:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        winners = [sha for sha in pool.map(write, range(8)) if sha]
+    assert winners == [repository.head()]
+
+
+def test_an_unknown_parent_or_commit_is_named(repository: ProjectRepository) -> None:
+    with pytest.raises(UnknownCommit, match="ab" * 6):
+        repository.commit(files=FIRST, message="x", at=AT, parent="ab" * 20)
+    for sha in ("ab" * 20, "HEAD", "zz" * 20, ""):
+        with pytest.raises(UnknownCommit):
+            repository.read(sha)
+
+
+def test_rewinding_forgets_a_commit_that_was_never_journaled(repository: ProjectRepository) -> None:
+    first, second = two_commits(repository)
+    repository.rewind(to=first)
+    assert repository.head() == first
+    later = repository.commit(files=SECOND, message="Search notes, again", at=AT, parent=first)
+    assert later != second
+    repository.rewind(to=None)
+    assert repository.head() is None
+    assert two_commits(repository) == (first, second)
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/passwd", ".git/config", "a/.gitattributes", "e\u0301.py"])
+def test_unsafe_paths_never_reach_a_tree(repository: ProjectRepository, path: str) -> None:
+    with pytest.raises(UnsafePath):
+        repository.commit(files={path: b""}, message="x", at=AT, parent=None)
+    assert repository.head() is None
+
+
+def test_the_hosts_git_configuration_has_no_say(
+    repository: ProjectRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".gitconfig").write_text("[init]\n\tdefaultBranch = theirs\n[core]\n\tautocrlf = true\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    sha = repository.commit(files={"crlf.txt": b"a\r\nb\r\n"}, message="x", at=AT, parent=None)
+    assert repository.read(sha) == {"crlf.txt": b"a\r\nb\r\n"}
+    assert repository.head() == sha
+
+
+def test_git_finds_no_fault_in_the_repository(repository: ProjectRepository, tmp_path: Path) -> None:
+    two_commits(repository)
+    git("fsck", "--strict", "--no-dangling", cwd=tmp_path / "deep" / "project.git")
+
+
+def test_a_bundle_verifies_and_clones_with_its_history(repository: ProjectRepository, tmp_path: Path) -> None:
+    _, second = two_commits(repository)
+    bundle = tmp_path / "notes.bundle"
+    bundle.write_bytes(repository.bundle())
+    git("bundle", "verify", bundle, cwd=tmp_path / "deep" / "project.git")
+    git("clone", "--quiet", bundle, tmp_path / "clone")
+    assert git("log", "--format=%H %s %an <%ae>", cwd=tmp_path / "clone").splitlines() == [
+        f"{second} Search notes Bottega <bottega@localhost>",
+        f"{repository.log()[1].sha} Store notes Bottega <bottega@localhost>",
+    ]
+    assert (tmp_path / "clone" / "notes" / "search.py").read_bytes() == SECOND["notes/search.py"]
+    assert git("branch", "--show-current", cwd=tmp_path / "clone").strip() == "main"
+
+
+def test_the_same_history_gives_the_same_bundle(repository: ProjectRepository, tmp_path: Path) -> None:
+    elsewhere = ProjectRepository(tmp_path / "elsewhere.git")
+    for place in (repository, elsewhere):
+        parent = None
+        for n in range(12):
+            files = {f"m{i}.py": f"x = {i}\n".encode() * (n + 40) for i in range(9)}
+            parent = place.commit(files=files, message=f"Step {n}", at=AT, parent=parent)
+    assert repository.bundle() == elsewhere.bundle() == repository.bundle()
+
+
+def test_a_bundle_of_nothing_is_refused(repository: ProjectRepository) -> None:
+    with pytest.raises(UnknownCommit, match="very beginning"):
+        repository.bundle()
