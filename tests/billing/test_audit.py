@@ -80,3 +80,4 @@ async def test_a_finding_says_whose_and_what_should_agree(database: Database) ->
     assert finding == Finding(
         truth="M2", user_id=scene.user_id, subject="held", expected="10.00000000", actual="3.00000000"
     )
+    assert str(finding) == "M2: account 1, held: expected 10.00000000, found 3.00000000."

@@ -20,6 +20,9 @@ class Finding:
     expected: str
     actual: str
 
+    def __str__(self) -> str:
+        return f"{self.truth}: account {self.user_id}, {self.subject}: expected {self.expected}, found {self.actual}."
+
 
 async def audit(session: AsyncSession) -> tuple[Finding, ...]:
     """Return every way in which the money does not add up, truth by truth."""
