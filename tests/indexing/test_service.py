@@ -30,7 +30,7 @@ async def project_id(make_user: MakeUser, make_project: MakeProject) -> uuid.UUI
 async def write(database: Database, project_id: uuid.UUID, changed: dict[str, str | None]) -> None:
     """Write files as the product does: the rows and their index in one transaction."""
     service = CodebaseIndexingService(database=database)
-    prepared = service.prepare(files={path: text for path, text in changed.items() if text is not None})
+    prepared = service.prepare({path: text for path, text in changed.items() if text is not None})
     async with database.transaction() as session:
         await write_files(session, project_id=project_id, changed=changed)
         await service.index(session, project_id=project_id, changed=changed, prepared=prepared)
@@ -81,6 +81,18 @@ async def test_the_status_and_version_follow_what_is_indexed(database: Database,
             project = (await session.execute(select(Project).where(Project.id == project_id))).scalar_one()
             seen.append((project.index_version, project.codebase_index_status))
     assert seen == [(1, "ready"), (2, "ready"), (3, "empty")]
+
+
+async def test_projects_with_the_same_paths_are_kept_apart(
+    service: CodebaseIndexingService, database: Database, make_user: MakeUser, make_project: MakeProject
+) -> None:
+    user = await make_user()
+    projects = [(await make_project(user)).id for _ in range(3)]
+    for number, project_id in enumerate(projects):
+        await write(database, project_id, {"a.py": f"def export(): return {number}\n"})
+    for number, project_id in enumerate(projects):
+        found = await service.search(project_id=project_id, query="export")
+        assert [hit.text for hit in found] == [f"def export(): return {number}"]
 
 
 async def test_an_unknown_project_has_no_code(service: CodebaseIndexingService) -> None:
@@ -147,7 +159,7 @@ async def test_what_was_prepared_from_another_text_is_not_used(
     changed = {"a.py": "def export(): pass\n"}
     async with database.transaction() as session:
         await write_files(session, project_id=project_id, changed=changed)
-        prepared = service.prepare(files={"a.py": "def rename(): pass\n"})
+        prepared = service.prepare({"a.py": "def rename(): pass\n"})
         await service.index(session, project_id=project_id, changed=changed, prepared=prepared)
     assert await service.search(project_id=project_id, query="rename") == ()
     assert await service.search(project_id=project_id, query="export")

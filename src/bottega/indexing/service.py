@@ -50,6 +50,9 @@ class IndexedFile:
     chunks: tuple[Chunk, ...]
 
 
+Prepared = Mapping[str, IndexedFile]  # by path
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Remembered:
     version: int
@@ -63,7 +66,7 @@ class CodebaseIndexingService:
         self._max_remembered_chunks = max_remembered_chunks
         self._remembered: OrderedDict[uuid.UUID, _Remembered] = OrderedDict()
 
-    def prepare(self, *, files: Mapping[str, str]) -> dict[str, IndexedFile]:
+    def prepare(self, files: Mapping[str, str]) -> Prepared:
         """Do the parsing that `index` needs, before its transaction is opened."""
         return {path: _indexed(path, text) for path, text in files.items()}
 
@@ -73,7 +76,7 @@ class CodebaseIndexingService:
         *,
         project_id: uuid.UUID,
         changed: Mapping[str, str | None],
-        prepared: Mapping[str, IndexedFile] | None = None,
+        prepared: Prepared | None = None,
     ) -> int:
         """Index the files that changed (None: deleted) in the caller's transaction; return the new index version.
 
@@ -94,7 +97,10 @@ class CodebaseIndexingService:
         return version
 
     async def search(self, *, project_id: uuid.UUID, query: str, limit: int = 10) -> tuple[SearchHit, ...]:
-        """Return the chunks of a project that `query` is about, best first."""
+        """Return the chunks of a project that `query` is about, best first, at most three of one file.
+
+        It opens a transaction of its own: call it outside any other.
+        """
         async with self._database.transaction() as session:
             # One snapshot for all statements below, or a write between two of them would tear lines from text.
             await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
