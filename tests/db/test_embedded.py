@@ -136,13 +136,17 @@ async def test_starting_again_brings_a_killed_server_back(home: Path, postgres: 
     assert await server.stop()
 
 
-async def test_a_stale_pid_that_now_is_another_process_does_not_matter(home: Path, postgres: Postgres) -> None:
+async def test_a_stale_pid_that_now_is_another_process_does_not_matter(
+    home: Path, postgres: Postgres, server_url: str
+) -> None:
     server = postgres()
     await server.start()
     await server.stop()
-    (home / "postgres/data/postmaster.pid").write_text(f"{os.getppid()}\n/nowhere\n")
-    await server.start()
-    assert await server.stop()
+    async with connected(server_url) as connection:
+        alive = await connection.fetchval("SELECT pg_backend_pid()")
+        (home / "postgres/data/postmaster.pid").write_text(f"{alive}\n/nowhere\n")
+        await server.start()
+        assert await server.stop()
 
 
 async def test_a_home_too_deep_for_a_socket_is_reached_by_a_short_path(tmp_path: Path) -> None:
