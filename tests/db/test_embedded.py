@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.database import connected
+from tests.database import connected, sibling
 from tests.db.conftest import server_pid, start_client
 
 from bottega.core.clock import SystemClock
@@ -104,6 +104,17 @@ async def test_processes_that_start_together_share_one_server(home: Path) -> Non
         [False, False, True],
     )
     assert not is_held(path=home / "postgres/server.lock")
+
+
+async def test_several_that_find_a_server_without_the_database_create_it_once(postgres: Postgres) -> None:
+    first = postgres()
+    url = await first.start()
+    async with connected(sibling(url=url, name="postgres")) as connection:
+        await connection.execute("DROP DATABASE bottega")
+    others = [postgres() for _ in range(4)]
+    assert await asyncio.gather(*(other.start() for other in others)) == [url] * 4
+    for server in (first, *others):
+        await server.stop()
 
 
 async def test_a_killed_client_leaves_a_server_that_the_next_one_uses_and_stops(home: Path, postgres: Postgres) -> None:
