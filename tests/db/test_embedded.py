@@ -240,3 +240,14 @@ async def test_a_server_that_holds_the_data_and_does_not_answer_is_reported(home
     with pytest.raises(DatabaseInUse, match=str(folder)):
         await EmbeddedPostgres(home=home, clock=HurriedClock(), durable=False).start()
     os.close(lock)
+
+
+async def test_a_server_that_does_not_hold_our_lock_is_not_trampled(home: Path, postgres: Postgres) -> None:
+    """As when somebody started it by hand: two servers on one folder would destroy it."""
+    await postgres().start()
+    pid = server_pid(home)
+    (home / "postgres/server.lock").unlink()
+    (home / "postgres/data/.s.PGSQL.5432").unlink()
+    with pytest.raises(DatabaseInUse):
+        await postgres().start()
+    assert server_pid(home) == pid

@@ -1,4 +1,5 @@
 import asyncio
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -174,6 +175,16 @@ async def test_a_search_after_no_change_reads_no_index_rows(
         await service.search(project_id=project_id, query="rename")
     assert not [sql for sql in seen if "code_chunks" in sql]
     assert len(seen) == 2  # the version, and the text of what was found
+
+
+async def test_every_statement_of_a_search_names_its_project(
+    service: CodebaseIndexingService, database: Database, project_id: uuid.UUID
+) -> None:
+    await write(database, project_id, {"a.py": "def export(): pass\n"})
+    with statements(database) as seen:
+        assert await service.search(project_id=project_id, query="export")
+    assert len(seen) == 3
+    assert all(re.search(r"WHERE .*\b(project_id|projects\.id) = ", sql, re.DOTALL) for sql in seen)
 
 
 async def test_memory_is_bounded_by_forgetting_the_longest_unused(

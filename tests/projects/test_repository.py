@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -72,6 +73,16 @@ def test_a_foreign_head_is_an_error_and_stays(repository: ProjectRepository) -> 
     assert repository.head() == second
 
 
+@pytest.fixture
+def restless_threads() -> Iterator[None]:
+    """Let threads take turns as often as they can, so that a race is lost soon."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("restless_threads")
 def test_of_many_writers_at_once_exactly_one_moves_main(repository: ProjectRepository) -> None:
     head = repository.commit(files=FIRST, message="Base", at=AT, parent=None)
     for round_ in range(30):
@@ -88,6 +99,15 @@ def test_of_many_writers_at_once_exactly_one_moves_main(repository: ProjectRepos
             winners = [sha for sha in pool.map(write, range(4)) if sha]
         assert winners == [repository.head()]
         head = winners[0]
+
+
+def test_the_lock_of_a_killed_writer_does_not_stop_the_next(repository: ProjectRepository, tmp_path: Path) -> None:
+    first = repository.commit(files=FIRST, message="Store notes", at=AT, parent=None)
+    lock = tmp_path / "deep" / "project.git" / "refs" / "heads" / "main.lock"
+    lock.write_text("half a")
+    second = repository.commit(files=SECOND, message="Search notes", at=AT, parent=first)
+    assert repository.head() == second
+    assert not lock.exists()
 
 
 def test_an_unknown_parent_or_commit_is_named(repository: ProjectRepository) -> None:

@@ -81,6 +81,7 @@ def _task_faults(task: PlannedTask) -> list[str]:
             safe_path(path)
         except UnsafePath as fault:
             faults.append(f"{task.key}: {fault.message}")
+    faults.extend(f"{task.key}: the path {path!r} has a space" for path in task.files if " " in path)
     if task.size not in SIZES:
         faults.append(f"{task.key}: size must be small, medium or large")
     return faults

@@ -36,7 +36,7 @@ class Prompts:
         if repair is None:
             return (Message(role="user", content=request),)
         reply = clip(repair.reply.strip(), limit_bytes=REPLY_BYTES)
-        complaint = self._render("repair.md.j2", reply=reply, complaint=repair.complaint)
+        complaint = self._render("repair.md.j2", complaint=repair.complaint)
         if not reply:  # providers refuse an empty turn
             return (Message(role="user", content=f"{request}\n\n{complaint}"),)
         return (
@@ -61,6 +61,7 @@ def _environment() -> Environment:
         autoescape=False,  # noqa: S701 -- prompts are not HTML; the `data` filter fences what others wrote
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
         auto_reload=False,
     )
     environment.filters.update(data=_data, data_file=_data_file, bullets=_bullets)

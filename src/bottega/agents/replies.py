@@ -23,14 +23,14 @@ _MAX_OBJECTS, _MAX_FAULTS = 20, 8
 
 
 def _clean(value: object) -> object:
-    """Drop what no database and no terminal wants: control characters and halves of surrogate pairs."""
+    """Strip a text, and drop from it what no database wants: control characters, halves of surrogate pairs."""
     if not isinstance(value, str):
         return value
-    return "".join(c for c in value if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cs"})
+    return "".join(c for c in value if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cs"}).strip()
 
 
-Line = Annotated[str, BeforeValidator(_clean), StringConstraints(strip_whitespace=True, min_length=1)]
-Prose = Annotated[str, BeforeValidator(_clean), StringConstraints(strip_whitespace=True)]
+Line = Annotated[str, BeforeValidator(_clean), StringConstraints(min_length=1)]
+Prose = Annotated[str, BeforeValidator(_clean)]
 
 
 def usable_text(completion: Completion) -> str:

@@ -38,7 +38,6 @@ class Bubblewrap:
         return (await self.attempt(files=files, command=command, limits=limits))[0]
 
     async def attempt(self, *, files: Mapping[str, bytes], command: str, limits: Limits) -> tuple[RunResult, Report]:
-        user = unprivileged_user()
         with Descriptors() as descriptors:
             payload = descriptors.memory(packed(self._spec(command, limits), files))
             bpf = descriptors.memory(compiled_filter(sockets=True))
@@ -48,29 +47,36 @@ class Bubblewrap:
                 path: descriptors.memory(text.encode())
                 for path, text in {**self.kit.texts, _DOORKEEPER: launcher_source()}.items()
             }
-            words = [*self._walls(limits, texts), "--seccomp", str(bpf)]
             inside = [self.kit.python, "-I", "-S", _DOORKEEPER, str(payload), str(status), "-1"]
             argv = [self.program, "--args", str(arguments), "--", *inside]
-            veil = _veil(self.kit, user)
-            if veil:
-                veiled = descriptors.memory(packed({"veil": veil, "user": user, "argv": argv}, {}))
-                source = descriptors.memory(launcher_source().encode())
-                texts[""] = source
-                argv = [self.kit.python, "-I", "-S", f"/proc/self/fd/{source}", str(veiled), str(status), "-1"]
-                texts["veil"] = veiled
+            argv, user, more = self._behind_veil(argv, status, descriptors)
+            walls = [*self._walls(limits, texts), "--seccomp", str(bpf)]
             launch = Launch(
                 argv=argv,
-                inherited=(payload, bpf, arguments, *texts.values()),
+                inherited=(payload, bpf, arguments, *texts.values(), *more),
                 status_fd=status,
                 reader_fd=reader,
                 gate_fd=gate,
-                gate=b"".join(word.encode() + b"\0" for word in words),
-                user=None if veil else user,
+                gate=b"".join(word.encode() + b"\0" for word in walls),
+                user=user,
             )
             result, report = await run_launch(launch, descriptors=descriptors, limits=limits, isolation=self.isolation)
         if report.ready:
             report.layers = ("namespaces", "mounts", *(("procfs",) if self.procfs else ()), "seccomp", *report.layers)
         return result, report
+
+    def _behind_veil(
+        self, argv: list[str], status: int, descriptors: Descriptors
+    ) -> tuple[list[str], int | None, tuple[int, ...]]:
+        """Return how to start bwrap, as whom, and what more it inherits; a veil has the doorkeeper first."""
+        user = unprivileged_user()
+        veil = _veil(self.kit, user)
+        if not veil:
+            return argv, user, ()
+        spec = descriptors.memory(packed({"veil": veil, "user": user, "argv": argv}, {}))
+        source = descriptors.memory(launcher_source().encode())
+        doorkeeper = [self.kit.python, "-I", "-S", f"/proc/self/fd/{source}", str(spec), str(status), "-1"]
+        return doorkeeper, None, (spec, source)
 
     def _spec(self, command: str, limits: Limits) -> dict[str, object]:
         return {

@@ -1,8 +1,8 @@
 """The rung that needs nothing installed: namespaces and mounts where the kernel allows, then Landlock and seccomp.
 
-With `own_room` the run has its own root, network (loopback only) and processes. Without it, in containers that
-refuse namespaces, Landlock alone keeps files out of reach and seccomp refuses every socket; then the metadata of any path
-can be seen, and without a control group memory is bounded per process only. Either way nothing is left on the host.
+With `own_room` the run has its own root, network (loopback only) and processes. Without it, in containers that refuse
+namespaces, Landlock alone keeps files out of reach and seccomp refuses every socket; then the metadata of any path can
+be seen, and without a control group memory is bounded per process only. Either way nothing is left on the host.
 """
 
 import asyncio

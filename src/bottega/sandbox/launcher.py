@@ -31,15 +31,8 @@ _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE, _OPEN_TREE_CLONE, _MOVE_EMPTY_PATH = -100, 0x1000, 0x8000, 1, 4
 _RDONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8
 _MS_REC_PRIVATE, _MNT_DETACH = 0x4000 | 0x40000, 2
-_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
-    0x20000,
-    0x2000000,
-    0x4000000,
-    0x8000000,
-    0x10000000,
-    0x20000000,
-    0x40000000,
-)
+_NEW_MOUNTS, _NEW_USER = 0x20000, 0x10000000
+_NEW_EVERYTHING = 0x6E020000  # mounts, cgroup, host name, IPC, processes and network; the user namespace is extra
 _SET_PDEATHSIG, _SET_DUMPABLE, _SET_SECCOMP, _SET_SUBREAPER, _NO_NEW_PRIVS = 1, 4, 22, 36, 38
 _POLL_SECONDS = 0.05
 
@@ -240,8 +233,7 @@ def enter_namespaces(room: Spec) -> None:
     """Continue as the first process of new namespaces; the process that was started waits and relays the exit code."""
     user, group = os.getuid(), os.getgid()
     own_user_namespace = room["user"] is None
-    flags = _NEWNS | _NEWPID | _NEWNET | _NEWIPC | _NEWUTS | _NEWCGROUP | (_NEWUSER if own_user_namespace else 0)
-    checked(_LIBC.unshare(flags), "unshare")
+    checked(_LIBC.unshare(_NEW_EVERYTHING | (_NEW_USER if own_user_namespace else 0)), "unshare")
     if own_user_namespace:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
@@ -272,13 +264,7 @@ def build_root(room: Spec) -> list[str]:
     mount("tmpfs", base, "tmpfs", _NOSUID | _NODEV, "size=2m,mode=755")
     for tree, target in [*lent, *devices]:
         place(tree, base + target)
-    for target, text in room["texts"].items():
-        os.makedirs(os.path.dirname(base + target), exist_ok=True)
-        Path(base + target).write_text(text)
-        Path(base + target).chmod(0o755 if text.startswith("#!") else 0o644)
-    for source, target in room["links"]:
-        os.makedirs(os.path.dirname(base + target), exist_ok=True)
-        Path(base + target).symlink_to(source)
+    furnish(base, room)
     for target in room["masked"]:
         mount("tmpfs", base + target, "tmpfs", _NOSUID | _NODEV, "size=1m,mode=755")
     for tree, target in libraries:
@@ -304,6 +290,16 @@ def build_root(room: Spec) -> list[str]:
     return layers
 
 
+def furnish(base: str, room: Spec) -> None:
+    for target, text in room["texts"].items():
+        os.makedirs(os.path.dirname(base + target), exist_ok=True)
+        Path(base + target).write_text(text)
+        Path(base + target).chmod(0o755 if text.startswith("#!") else 0o644)
+    for source, target in room["links"]:
+        os.makedirs(os.path.dirname(base + target), exist_ok=True)
+        Path(base + target).symlink_to(source)
+
+
 def add_writable(target: str, options: str, user: int | None) -> None:
     os.makedirs(target, exist_ok=True)
     mount("tmpfs", target, "tmpfs", _NOSUID | _NODEV, options)
@@ -313,7 +309,7 @@ def add_writable(target: str, options: str, user: int | None) -> None:
 
 def exec_behind_veil(spec: Spec) -> NoReturn:
     """Hide folders only root may enter, leaving in them what is lent, so that an unprivileged bwrap can reach it."""
-    checked(_LIBC.unshare(_NEWNS), "unshare")
+    checked(_LIBC.unshare(_NEW_MOUNTS), "unshare")
     mount("none", "/", "", _MS_REC_PRIVATE, "")
     for hidden, lent in spec["veil"].items():
         trees = [(grab(path), path) for path in lent]

@@ -18,7 +18,7 @@ from bottega.projects.paths import UnsafePath, safe_path
 
 MAX_FILE_BYTES = 1024 * 1024
 _LAZY = re.compile(
-    r"rest of|existing code|unchanged|^\s*(?:#|//|/\*|<!--|--)?\s*(?:\.\.\.|…)\s*(?:\*/|-->)?\s*$",
+    r"rest of|existing code|unchanged|^[ \t]*(?:#|//|/\*|<!--|--)?[ \t]*(?:\.\.\.|…)[ \t]*(?:\*/|-->)?[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _BOM = "\ufeff"

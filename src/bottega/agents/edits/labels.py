@@ -5,12 +5,13 @@ Unsafe paths are recognised as paths too: they must be refused aloud, not overlo
 
 import re
 
-_LEAD = re.compile(r"^(?:#{1,6}\s+|[-*]\s+|\d+[.)]\s+|//\s*|<!--\s*|/\*\s*)")
+_LEAD = re.compile(r"^(?:(?:#{1,6}\s+|[-*]\s+|\d+[.)]\s+|//\s*|<!--\s*|/\*\s*))+")
 _KEY = re.compile(r"^(?:\*\*)?(?:file ?name|file ?path|file|path)\s*:\s*", re.IGNORECASE)
 _NOTE = re.compile(r"\s+\((?:new|new file|updated|modified|edited|changed|complete)\)$", re.IGNORECASE)
 _TAIL = re.compile(r"\s*(?:-->|\*/)$")
 _SUFFIX = re.compile(r"[^\s/]\.[A-Za-z0-9_-]{1,12}$")
-_QUOTED = re.compile(r"`([^`\n]+)`")
+_QUOTED = re.compile(r"`([^`\s]+)`")  # with a space it would be a command
+_MAX_LABEL = 600  # longer than any safe path with its decoration
 _BARE_NAMES = {
     "Makefile",
     "Dockerfile",
@@ -26,20 +27,20 @@ _BARE_NAMES = {
 
 def label_path(line: str) -> str | None:
     """Return the path when the line is nothing but a path: bare, `quoted`, **bold**, a heading, a comment."""
+    if len(line) > _MAX_LABEL:
+        return None
     text = _LEAD.sub("", line.strip())
     text = _NOTE.sub("", _TAIL.sub("", text)).removesuffix(":").strip()
     text = _KEY.sub("", text).strip()
     bare = text.strip("*").strip().removesuffix(":")
     quoted = _QUOTED.fullmatch(bare)
     name = quoted[1].strip() if quoted else bare
-    if not quoted and re.search(r"\s", name):
-        return None
-    return name if looks_like_path(name) else None
+    return name if looks_like_path(name) and not re.search(r"\s", name) else None
 
 
 def mentioned_path(line: str) -> str | None:
     """Return the only `quoted` path of a sentence that leads into a block: "Here is `src/app.py`:"."""
-    if not line.rstrip().rstrip("*").endswith(":"):
+    if len(line) > _MAX_LABEL or not line.rstrip().rstrip("*").endswith(":"):
         return None
     paths = [name for name in _QUOTED.findall(line) if looks_like_path(name)]
     return paths[0] if len(paths) == 1 else None

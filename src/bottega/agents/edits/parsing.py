@@ -23,7 +23,7 @@ from bottega.agents.edits.dialects import (
 from bottega.agents.edits.labels import info_path, label_path, mentioned_path
 from bottega.agents.edits.types import DeleteFile, Edit, EditFault, EditRefused, WriteFile
 
-_FENCE = re.compile(r"^(?P<indent> {0,3})(?P<ticks>`{3,}|~{3,})[ \t]*(?P<info>[^`]*?)\s*$")
+_FENCE = re.compile(r"^(?P<indent> {0,3})(?P<ticks>`{3,}|~{3,})[ \t]*(?P<info>[^`]*)$")
 _THOUGHT = re.compile(r"^\s*<(think|thinking|reasoning)>", re.IGNORECASE)
 _THOUGHT_END = re.compile(r"</(?:think|thinking|reasoning)>", re.IGNORECASE)
 _SHELLS = {"sh", "bash", "shell", "zsh", "console", "text", "txt", "output", "powershell", "shell-session", "mermaid"}
@@ -134,7 +134,7 @@ class _Reader:
         body = self._body(opening)
         label, self.label = info_path(opening["info"]) or self.label, None
         try:
-            self._read_block(label, opening["info"].split(" ")[0].lower(), body, number)
+            self._read_block(label, opening["info"].strip().partition(" ")[0].lower(), body, number)
         except EditFault as fault:
             self.faults.append(fault)
 
@@ -150,7 +150,7 @@ class _Reader:
             fence = _FENCE.match(line)
             if fence is None or not _pairs(opening, fence):
                 continue
-            if fence["info"]:
+            if fence["info"].strip():
                 depth += 1
             elif depth:
                 depth -= 1
@@ -209,7 +209,7 @@ class _Reader:
 
 def _pairs(opening: re.Match[str], fence: re.Match[str]) -> bool:
     long_enough = fence["ticks"].startswith(opening["ticks"])
-    return long_enough and len(fence["indent"]) <= len(opening["indent"]) and " " not in fence["info"]
+    return long_enough and len(fence["indent"]) <= len(opening["indent"]) and " " not in fence["info"].strip()
 
 
 def _first_line(lines: list[str]) -> tuple[str, list[str]]:
