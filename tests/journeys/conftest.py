@@ -1,4 +1,4 @@
-"""A whole workshop for journeys: real PostgreSQL, ledger, index, git, sandbox and archive; only the words are scripted."""
+"""A whole workshop for journeys: PostgreSQL, ledger, index, git, sandbox and archive are real; the words are scripted."""
 
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -8,7 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from bottega.billing.audit import audit
 from bottega.bootstrap import App, open_app
@@ -20,8 +19,6 @@ from bottega.orchestration.events import Event
 from bottega.orchestration.orchestrator import Status
 from bottega.orchestration.state import RunState, StopCode
 from bottega.orchestration.tables import Task
-
-__all__ = ["SecretStr"]
 
 
 @dataclass(kw_only=True)
