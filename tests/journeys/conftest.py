@@ -1,4 +1,4 @@
-"""A whole workshop for journeys: the words are scripted; PostgreSQL, ledger, index, git, sandbox and archive are real."""
+"""A whole workshop for journeys: only the words are scripted; every part, from PostgreSQL to the sandbox, is real."""
 
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
