@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from bottega.agents.prompts import Prompts
 from bottega.billing.accounts import open_account
 from bottega.billing.metering import Metering
 from bottega.billing.prices import PriceBook, seed_prices
@@ -19,14 +20,25 @@ from bottega.billing.types import Terms
 from bottega.config import Settings
 from bottega.core.clock import Clock, SystemClock
 from bottega.core.errors import AppError
+from bottega.db.embedded import EmbeddedPostgres
 from bottega.db.migrate import upgrade
 from bottega.db.transaction import Database
 from bottega.delivery.storage import StorageService
+from bottega.indexing.service import CodebaseIndexingService
+from bottega.keys.manager import APIKeyManager
+from bottega.llm.client import LLMClient
+from bottega.llm.gemini import Gemini
+from bottega.llm.openrouter import OpenAIChat
+from bottega.llm.retry import RetryPolicy
 from bottega.llm.types import LLM, ModelName
+from bottega.orchestration.advance import Advancer
 from bottega.orchestration.events import Announce, Event
 from bottega.orchestration.orchestrator import ModelOrchestrator
 from bottega.orchestration.runner import InProcessRunner, runner_name
+from bottega.orchestration.steps.types import Workbench
 from bottega.projects.repository import ProjectRepository
+from bottega.sandbox.judge import CheckRunner
+from bottega.sandbox.probe import choose_sandbox
 from bottega.users.tables import User
 
 
@@ -35,7 +47,7 @@ class HomeUnusable(AppError):
 
     def __init__(self, *, home: Path, error: OSError) -> None:
         super().__init__(
-            f"The folder {home} cannot be used ({error.strerror}). Make it writable, or set BOTTEGA_HOME to one that is."
+            f"The folder {home} cannot be used ({error.strerror}). Make it writable, or set BOTTEGA_HOME to another."
         )
 
 
@@ -91,10 +103,9 @@ async def database_url(settings: Settings) -> AsyncIterator[str]:
     if url is not None:
         yield url
         return
-    from bottega.db.embedded import EmbeddedPostgres
 
-    _make_home(settings.bottega_home)
-    server = EmbeddedPostgres(home=settings.bottega_home, clock=SystemClock())
+    _make_home(settings.platform.bottega_home)
+    server = EmbeddedPostgres(home=settings.platform.bottega_home, clock=SystemClock())
     try:
         yield await server.start()
     finally:
@@ -105,7 +116,7 @@ async def database_url(settings: Settings) -> AsyncIterator[str]:
 async def open_app(settings: Settings, *, llm: LLM | None = None) -> AsyncIterator[App]:
     """Open everything a process needs and close it again. `llm` replaces the gateway (the demo's script, tests)."""
     clock = SystemClock()
-    _make_home(settings.bottega_home)
+    _make_home(settings.platform.bottega_home)
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(database_url(settings))
         await upgrade(url=url)
@@ -116,13 +127,6 @@ async def open_app(settings: Settings, *, llm: LLM | None = None) -> AsyncIterat
 
 
 async def _assemble(settings: Settings, *, database: Database, gateway: LLM, clock: Clock) -> App:
-    from bottega.agents.prompts import Prompts
-    from bottega.indexing.service import CodebaseIndexingService
-    from bottega.llm.retry import RetryPolicy
-    from bottega.orchestration.advance import Advancer
-    from bottega.orchestration.steps.types import Workbench
-    from bottega.sandbox.judge import CheckRunner
-    from bottega.sandbox.probe import choose_sandbox
 
     models = (settings.models.architect, *settings.models.implementers)
     async with database.transaction() as session:
@@ -131,13 +135,13 @@ async def _assemble(settings: Settings, *, database: Database, gateway: LLM, clo
     prices = PriceBook()
     listeners = Listeners()
     storage = _open_storage(settings, clock=clock)
-    repositories = Repositories(folder=settings.bottega_home / "repositories")
+    repositories = Repositories(folder=settings.platform.bottega_home / "repositories")
     bench = Workbench(
         database=database,
         prompts=Prompts(),
         architect_model=models[0],
         implementer_models=models[1:],
-        checks=CheckRunner(sandbox=await choose_sandbox(preference=settings.execution.sandbox)),
+        checks=CheckRunner(sandbox=await choose_sandbox(preference=settings.sandbox.sandbox)),
         index=CodebaseIndexingService(database=database),
         repository=repositories,
         storage=storage,
@@ -191,13 +195,9 @@ class _Quotes:
 
 
 async def _open_gateway(settings: Settings, *, clock: Clock, stack: AsyncExitStack) -> LLM:
-    from bottega.keys.manager import APIKeyManager
-    from bottega.llm.client import LLMClient
-    from bottega.llm.gemini import Gemini
-    from bottega.llm.openrouter import OpenAIChat
 
     models = settings.models
-    secret = _secret(settings.bottega_home / "fingerprint.key")
+    secret = _secret(settings.platform.bottega_home / "fingerprint.key")
     keys = APIKeyManager(
         pools={"google": models.google_keys, "openrouter": models.openrouter_keys}, clock=clock, fingerprint_key=secret
     )
@@ -210,10 +210,10 @@ async def _open_gateway(settings: Settings, *, clock: Clock, stack: AsyncExitSta
 def _open_storage(settings: Settings, *, clock: Clock) -> StorageService:
     url = settings.delivery.storage_url
     if url is None:
-        folder = settings.bottega_home / "storage"
+        folder = settings.platform.bottega_home / "storage"
         folder.mkdir(exist_ok=True)
         url = folder.as_uri()
-    return StorageService(url=url, signing_key=_secret(settings.bottega_home / "signing.key"), clock=clock)
+    return StorageService(url=url, signing_key=_secret(settings.platform.bottega_home / "signing.key"), clock=clock)
 
 
 def _make_home(home: Path) -> None:

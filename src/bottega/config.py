@@ -4,6 +4,8 @@ Every name has a default, so that nothing need be set. What is malformed stops t
 code never sees this module: the composition root hands it values.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
@@ -11,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from dotenv.parser import parse_stream
 from platformdirs import user_data_path
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bottega.core.errors import AppError
@@ -49,6 +51,13 @@ def _http_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _postgres_url(text: str) -> str:
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme.split("+")[0] not in {"postgres", "postgresql"}:
+        raise ValueError("write postgresql://user:password@host:port/database")
+    return f"postgresql+asyncpg://{rest}"
+
+
 Names = Annotated[tuple[Annotated[str, AfterValidator(_model)], ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
@@ -63,7 +72,7 @@ class _Group(BaseSettings):
 class DatabaseSettings(_Group):
     """PostgreSQL >= 14. Without any of these an embedded server under `bottega_home` is used."""
 
-    database_url: str | None = None
+    database_url: Annotated[str, AfterValidator(_postgres_url)] | None = None
     postgres_user: str = "bottega"
     postgres_password: SecretStr = SecretStr("")
     postgres_server: str | None = None
@@ -74,10 +83,7 @@ class DatabaseSettings(_Group):
     def url(self) -> str | None:
         """Return the server's postgresql+asyncpg URL, or None for the embedded server."""
         if self.database_url:
-            scheme, separator, rest = self.database_url.partition("://")
-            if not separator or scheme.split("+")[0] not in {"postgres", "postgresql"}:
-                raise InvalidSettings(["DATABASE_URL: write postgresql://user:password@host:port/database"])
-            return f"postgresql+asyncpg://{rest}"
+            return self.database_url
         if self.postgres_server:
             password = quote(self.postgres_password.get_secret_value(), safe="")
             login = f"{quote(self.postgres_user, safe='')}:{password}"
@@ -93,7 +99,7 @@ class ModelSettings(_Group):
     openrouter_api_key_pool: Secrets = ()
     openrouter_base_url: HttpUrl = "https://openrouter.ai/api/v1"
     architect_model: Annotated[str, AfterValidator(_model)] = "google/gemini-3.1-pro-preview"
-    implementer_models: Names = (
+    implementer_models: Annotated[Names, Field(min_length=1)] = (
         "openrouter/deepseek/deepseek-v4-flash",
         "openrouter/z-ai/glm-5.3",
         "google/gemini-3.1-pro-preview",
@@ -136,23 +142,22 @@ class SandboxSettings(_Group):
     sandbox: Literal["auto", "bubblewrap", "landlock", "none"] = "auto"
 
 
-class Settings(_Group):
-    """All of it. `load` is the way in."""
-
+class PlatformSettings(_Group):
     app_env: Literal["development", "staging", "production"] = "development"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     bottega_home: Path = Field(default_factory=lambda: user_data_path("bottega", appauthor=False))
-    database: DatabaseSettings = Field(default_factory=DatabaseSettings)
-    models: ModelSettings = Field(default_factory=ModelSettings)
-    billing: BillingSettings = Field(default_factory=BillingSettings)
-    delivery: DeliverySettings = Field(default_factory=DeliverySettings)
-    execution: SandboxSettings = Field(default_factory=SandboxSettings)
 
-    @model_validator(mode="after")
-    def _has_a_ladder(self) -> Self:
-        if not self.models.implementer_models:
-            raise ValueError("IMPLEMENTER_MODELS: name at least one model")
-        return self
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All of it, one group for each folder that wants some. `load` is the way in."""
+
+    platform: PlatformSettings
+    database: DatabaseSettings
+    models: ModelSettings
+    billing: BillingSettings
+    delivery: DeliverySettings
+    sandbox: SandboxSettings
 
     @classmethod
     def load(cls) -> Self:
@@ -162,20 +167,17 @@ class Settings(_Group):
             InvalidSettings: with every fault in one list.
         """
         problems = _unreadable_lines(ENV_FILE)
-        groups: dict[str, BaseSettings] = {}
-        kinds = {
-            "database": DatabaseSettings,
-            "models": ModelSettings,
-            "billing": BillingSettings,
-            "delivery": DeliverySettings,
-            "execution": SandboxSettings,
-        }
-        for name, kind in kinds.items():
-            groups |= {name: made} if (made := _read(kind, problems)) else {}
-        settings = _read(cls, problems, **groups)
-        if problems or settings is None:
+        platform = _read(PlatformSettings, problems)
+        database = _read(DatabaseSettings, problems)
+        models = _read(ModelSettings, problems)
+        billing = _read(BillingSettings, problems)
+        delivery = _read(DeliverySettings, problems)
+        sandbox = _read(SandboxSettings, problems)
+        if problems or not (platform and database and models and billing and delivery and sandbox):
             raise InvalidSettings(list(dict.fromkeys(problems)))
-        return settings
+        return cls(
+            platform=platform, database=database, models=models, billing=billing, delivery=delivery, sandbox=sandbox
+        )
 
     def missing_keys(self) -> tuple[str, ...]:
         """Return the names of the keys that the configured models want and that are not set.
@@ -205,9 +207,9 @@ def _unreadable_lines(path: Path) -> list[str]:
     return [f".env: line {line} is not NAME=value" for line in broken]
 
 
-def _read(kind: type[S], problems: list[str], **values: BaseSettings) -> S | None:
+def _read(kind: Callable[[], S], problems: list[str]) -> S | None:
     try:
-        return kind(**values)
+        return kind()
     except ValidationError as error:
         for fault in error.errors():
             name = str(fault["loc"][0]).upper() if fault["loc"] else ""

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import uuid
+from decimal import Decimal
 from pathlib import Path
 
 from rich.markup import escape
@@ -63,16 +64,17 @@ def save(content: bytes, *, out: Path, title: str, project_id: uuid.UUID) -> Pat
 
 def receipt_table(lines: tuple[ReceiptLine, ...]) -> Table:
     """Return the receipt: calls, tokens and credits for every task and part, and the sums."""
+    total = sum((line.credits for line in lines), Decimal(0))
     table = Table(title="Receipt", title_justify="left", show_footer=True, box=None, pad_edge=False)
     table.add_column("Part", footer="Total", overflow="fold")
-    for heading, total in (
+    for heading, footer in (
         ("Calls", sum(line.calls for line in lines)),
         ("Not charged", sum(line.calls_not_charged for line in lines)),
         ("Tokens in", f"{sum(line.input_tokens for line in lines):,}"),
         ("Tokens out", f"{sum(line.output_tokens for line in lines):,}"),
-        ("Credits", show_credits(sum((line.credits for line in lines), start=lines[0].credits * 0) if lines else 0)),
+        ("Credits", show_credits(total)),
     ):
-        table.add_column(heading, justify="right", footer=str(total))
+        table.add_column(heading, justify="right", footer=str(footer))
     for line in lines:
         name = f"{line.task_key} {escape(line.title)}" if line.task_key else escape(line.title)
         tokens = (f"{line.input_tokens:,}", f"{line.output_tokens:,}")

@@ -1,6 +1,7 @@
 """`bottega demo`: the whole of Bottega with replies written in advance; everything else is real."""
 
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -40,4 +41,4 @@ def scripted(settings: Settings) -> Settings:
     models = ModelSettings(
         architect_model="scripted/architect", implementer_models=("scripted/apprentice", "scripted/journeyman")
     )
-    return settings.model_copy(update={"models": models})
+    return replace(settings, models=models)

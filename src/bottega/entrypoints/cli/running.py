@@ -51,7 +51,8 @@ def fail(message: str, *, code: Exit = Exit.USAGE) -> NoReturn:
 
 def run_app(work: Callable[[App], Awaitable[T]], *, settings: Settings, llm: LLM | None = None) -> T:
     """Open the app, do `work`, close it; anticipated errors end the command with their sentence."""
-    configure_logging(level=settings.log_level if settings.log_level != "INFO" else "WARNING")
+    said = "log_level" in settings.platform.model_fields_set  # at a terminal the screen tells the story
+    configure_logging(level=settings.platform.log_level if said else "WARNING")
 
     async def session() -> T:
         async with open_app(settings, llm=llm) as app:
@@ -63,9 +64,9 @@ def run_app(work: Callable[[App], Awaitable[T]], *, settings: Settings, llm: LLM
         fail(error.message, code=_CODES.get(error.code, Exit.USAGE))
     except KeyboardInterrupt:
         fail("\nStopped. Everything so far is kept; `bottega projects` lists it.", code=Exit.NEEDS_PERSON)
-    except Exception as error:  # the last edge: one kind sentence, and the rest in the log
+    except Exception:  # the last edge: one kind sentence, and the rest in the log
         error_id = uuid.uuid4().hex[:12]
-        log.error("cli.failed", error_id=error_id, exc_info=error)
+        log.exception("cli.failed", error_id=error_id)
         fail(f"Something went wrong on our side (error {error_id}). Your project is kept; try `bottega resume`.")
 
 

@@ -57,6 +57,8 @@ class Screen:
                 self._tasks = len(event.tasks)
             case TaskDone():
                 self._done += 1
+            case _:
+                pass
         text = words.line(event)
         if text:
             self.say(f"{self._prefix()}{text}")

@@ -62,8 +62,6 @@ def line(event: Event) -> str | None:
         case events.PlanReady():
             quoted = f"quote {event.low_credits} to {event.high_credits} credits, {event.available_credits} available"
             return f"[green]planned[/]  {_count(len(event.tasks), 'task')}; {quoted}"
-        case events.PlanApproved():
-            return "[green]go[/]       the plan is approved"
         case events.TaskImplemented():
             files = ", ".join(escape(path) for path in event.files)
             return f"[blue]{event.task_key}[/] wrote     {files} [dim]{escape(event.model)}, attempt {event.attempt}[/]"
@@ -72,11 +70,15 @@ def line(event: Event) -> str | None:
             return f"{where}[yellow]reply unusable[/]  {_short(event.complaint)}; asked again"
         case events.ModelEscalated():
             return f"[blue]{event.task_key}[/] [yellow]stronger[/]  {escape(event.model)} takes over"
+        case events.ChecksPassed() | events.ChecksFailed() | events.ChecksNotExecuted():
+            return _checks_line(event)
+        case events.TaskApproved() | events.TaskRejected() | events.TaskDone():
+            return _verdict_line(event)
         case _:
-            return _later_line(event)
+            return _ending_line(event)
 
 
-def _later_line(event: Event) -> str | None:
+def _checks_line(event: events.ChecksPassed | events.ChecksFailed | events.ChecksNotExecuted) -> str:
     match event:
         case events.ChecksPassed():
             tests = f", {_count(event.tests, 'test')}" if event.tests else ""
@@ -85,6 +87,10 @@ def _later_line(event: Event) -> str | None:
             return f"{_of(event.task_key)} [red]failed[/]    {_short(event.command)}: {_short(event.reason)}"
         case events.ChecksNotExecuted():
             return f"{_of(event.task_key)} [yellow]not executed[/]  {_short(event.reason)}"
+
+
+def _verdict_line(event: events.TaskApproved | events.TaskRejected | events.TaskDone) -> str:
+    match event:
         case events.TaskApproved():
             return f"[blue]{event.task_key}[/] [green]approved[/]  by the Architect"
         case events.TaskRejected():
@@ -93,6 +99,12 @@ def _later_line(event: Event) -> str | None:
             mark = "[green]done[/]     " if event.executed else "[yellow]unchecked[/]"
             spent = f"{event.credits_charged} credits"
             return f"[blue]{event.task_key}[/] {mark} {escape(event.title)} [dim]{event.commit_sha[:8]}, {spent}[/]"
+
+
+def _ending_line(event: Event) -> str | None:
+    match event:
+        case events.PlanApproved():
+            return "[green]go[/]       the plan is approved"
         case events.ReadmeWritten():
             return f"README wrote     {_count(event.commands, 'command')} to try"
         case events.ReadmeCommitted():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bottega.agents.apply import EditRefused, apply_edits
+from bottega.agents.edits import EditRefused, apply_edits
 from bottega.agents.implementer import ImplementerAgent
 from bottega.agents.types import Assignment, CommandResult, ContextFile, UnusableReply
 from bottega.llm.errors import Refused
@@ -160,7 +160,7 @@ def failure(
 ) -> StepResult:
     """Count a failure of the current task: the same model again, the next rung, or the person is asked."""
     verdict = failed(situation.task_view, rungs=len(bench.implementer_models))
-    told = (*events, *_consequence(verdict, situation=situation, bench=bench, feedback=feedback))
+    told = (*events, *_consequence(verdict, bench=bench, feedback=feedback))
     return StepResult(
         outcome=outcome,
         output=output or {},
@@ -178,7 +178,7 @@ def _stuck_reason(task: TaskView, feedback: str) -> str:
     return f"{task.key} failed with every model. The last word on it: {feedback}"
 
 
-def _consequence(verdict: Failed, *, situation: Situation, bench: Workbench, feedback: str) -> tuple[Event, ...]:
+def _consequence(verdict: Failed, *, bench: Workbench, feedback: str) -> tuple[Event, ...]:
     if verdict.stuck:
         reason = _stuck_reason(verdict.task, feedback)
         return (RunStopped(stop_code=StopCode.TASK_STUCK, reason=reason, choices=STUCK_CHOICES),)
