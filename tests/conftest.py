@@ -7,13 +7,13 @@ from decimal import Decimal
 
 import pytest
 import pytest_asyncio
-from tests.database import MakeProject, MakeUser, add_project, add_user, clone, drop, wipe
 
 from bottega.core.clock import SystemClock
 from bottega.db.embedded import EmbeddedPostgres
 from bottega.db.transaction import Database
 from bottega.projects.tables import Project
 from bottega.users.tables import User
+from tests.database import MakeProject, MakeUser, add_project, add_user, clone, drop, wipe
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from bottega.agents.prompts import Prompts
+from bottega.agents.prompting import Prompts
 from bottega.billing.accounts import open_account
 from bottega.billing.metering import Metering
 from bottega.billing.prices import PriceBook, seed_prices
@@ -199,7 +199,9 @@ async def _open_gateway(settings: Settings, *, clock: Clock, stack: AsyncExitSta
     models = settings.models
     secret = _secret(settings.platform.bottega_home / "fingerprint.key")
     keys = APIKeyManager(
-        pools={"google": models.google_keys, "openrouter": models.openrouter_keys}, clock=clock, fingerprint_key=secret
+        pools={"google": models.google_keys, "openrouter": models.openrouter_keys},
+        clock=clock,
+        fingerprint_key=secret,
     )
     dialects = [Gemini(base_url=models.gemini_base_url), OpenAIChat(base_url=models.openrouter_base_url)]
     client = LLMClient(dialects=dialects, keys=keys, clock=clock)

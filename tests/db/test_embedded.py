@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.database import connected
+from tests.database import connected, sibling
 from tests.db.conftest import server_pid, start_client
 
 from bottega.core.clock import SystemClock
@@ -106,6 +106,17 @@ async def test_processes_that_start_together_share_one_server(home: Path) -> Non
     assert not is_held(path=home / "postgres/server.lock")
 
 
+async def test_several_that_find_a_server_without_the_database_create_it_once(postgres: Postgres) -> None:
+    first = postgres()
+    url = await first.start()
+    async with connected(sibling(url=url, name="postgres")) as connection:
+        await connection.execute("DROP DATABASE bottega")
+    others = [postgres() for _ in range(4)]
+    assert await asyncio.gather(*(other.start() for other in others)) == [url] * 4
+    for server in (first, *others):
+        await server.stop()
+
+
 async def test_a_killed_client_leaves_a_server_that_the_next_one_uses_and_stops(home: Path, postgres: Postgres) -> None:
     client = await start_client(home)
     pid = server_pid(home)
@@ -136,13 +147,17 @@ async def test_starting_again_brings_a_killed_server_back(home: Path, postgres: 
     assert await server.stop()
 
 
-async def test_a_stale_pid_that_now_is_another_process_does_not_matter(home: Path, postgres: Postgres) -> None:
+async def test_a_stale_pid_that_now_is_another_process_does_not_matter(
+    home: Path, postgres: Postgres, server_url: str
+) -> None:
     server = postgres()
     await server.start()
     await server.stop()
-    (home / "postgres/data/postmaster.pid").write_text(f"{os.getppid()}\n/nowhere\n")
-    await server.start()
-    assert await server.stop()
+    async with connected(server_url) as connection:
+        alive = await connection.fetchval("SELECT pg_backend_pid()")
+        (home / "postgres/data/postmaster.pid").write_text(f"{alive}\n/nowhere\n")
+        await server.start()
+        assert await server.stop()
 
 
 async def test_a_home_too_deep_for_a_socket_is_reached_by_a_short_path(tmp_path: Path) -> None:
@@ -225,3 +240,14 @@ async def test_a_server_that_holds_the_data_and_does_not_answer_is_reported(home
     with pytest.raises(DatabaseInUse, match=str(folder)):
         await EmbeddedPostgres(home=home, clock=HurriedClock(), durable=False).start()
     os.close(lock)
+
+
+async def test_a_server_that_does_not_hold_our_lock_is_not_trampled(home: Path, postgres: Postgres) -> None:
+    """As when somebody started it by hand: two servers on one folder would destroy it."""
+    await postgres().start()
+    pid = server_pid(home)
+    (home / "postgres/server.lock").unlink()
+    (home / "postgres/data/.s.PGSQL.5432").unlink()
+    with pytest.raises(DatabaseInUse):
+        await postgres().start()
+    assert server_pid(home) == pid

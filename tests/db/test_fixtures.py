@@ -2,9 +2,10 @@
 
 from decimal import Decimal
 
+import asyncpg
 import pytest
 from sqlalchemy import func, select
-from tests.database import MakeProject, MakeUser
+from tests.database import MakeProject, MakeUser, connected, wipe
 
 from bottega.billing.tables import CreditTransaction
 from bottega.db.transaction import Database
@@ -33,3 +34,11 @@ async def test_a_made_project_belongs_to_its_person(make_user: MakeUser, make_pr
     user = await make_user(balance=Decimal(0))
     project = await make_project(user)
     assert project.user_id == user.id
+
+
+async def test_a_transaction_that_a_test_forgot_does_not_block_the_next(database_url: str) -> None:
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):  # noqa: PT012 -- closing fails, late
+        async with connected(database_url) as forgotten:
+            await forgotten.execute("BEGIN; LOCK TABLE users")
+            await wipe(url=database_url)
+            await forgotten.execute("SELECT 1")

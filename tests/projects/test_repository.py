@@ -1,7 +1,10 @@
 import subprocess
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -70,18 +73,41 @@ def test_a_foreign_head_is_an_error_and_stays(repository: ProjectRepository) -> 
     assert repository.head() == second
 
 
+@pytest.fixture
+def restless_threads() -> Iterator[None]:
+    """Let threads take turns as often as they can, so that a race is lost soon."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("restless_threads")
 def test_of_many_writers_at_once_exactly_one_moves_main(repository: ProjectRepository) -> None:
-    base = repository.commit(files=FIRST, message="Base", at=AT, parent=None)
+    head = repository.commit(files=FIRST, message="Base", at=AT, parent=None)
+    for round_ in range(30):
+        start = Barrier(4)
 
-    def write(writer: int) -> str | None:
-        try:
-            return repository.commit(files=SECOND, message=f"Writer {writer}", at=AT, parent=base)
-        except HeadMoved:
-            return None
+        def write(writer: int, *, parent: str = head, message: str = f"Round {round_}", start: Barrier = start) -> str:
+            start.wait()
+            try:
+                return repository.commit(files=SECOND, message=f"{message}, {writer}", at=AT, parent=parent)
+            except HeadMoved:
+                return ""
 
-    with ThreadPoolExecutor(8) as pool:
-        winners = [sha for sha in pool.map(write, range(8)) if sha]
-    assert winners == [repository.head()]
+        with ThreadPoolExecutor(4) as pool:
+            winners = [sha for sha in pool.map(write, range(4)) if sha]
+        assert winners == [repository.head()]
+        head = winners[0]
+
+
+def test_the_lock_of_a_killed_writer_does_not_stop_the_next(repository: ProjectRepository, tmp_path: Path) -> None:
+    first = repository.commit(files=FIRST, message="Store notes", at=AT, parent=None)
+    lock = tmp_path / "deep" / "project.git" / "refs" / "heads" / "main.lock"
+    lock.write_text("half a")
+    second = repository.commit(files=SECOND, message="Search notes", at=AT, parent=first)
+    assert repository.head() == second
+    assert not lock.exists()
 
 
 def test_an_unknown_parent_or_commit_is_named(repository: ProjectRepository) -> None:
@@ -110,14 +136,19 @@ def test_unsafe_paths_never_reach_a_tree(repository: ProjectRepository, path: st
     assert repository.head() is None
 
 
-def test_the_hosts_git_configuration_has_no_say(
-    repository: ProjectRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / ".gitconfig").write_text("[init]\n\tdefaultBranch = theirs\n[core]\n\tautocrlf = true\n")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    sha = repository.commit(files={"crlf.txt": b"a\r\nb\r\n"}, message="x", at=AT, parent=None)
-    assert repository.read(sha) == {"crlf.txt": b"a\r\nb\r\n"}
-    assert repository.head() == sha
+def test_the_hosts_git_configuration_is_not_even_read(tmp_path: Path) -> None:
+    (tmp_path / ".gitconfig").write_text("[this is not = git configuration\n")
+    program = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from bottega.projects.repository import ProjectRepository
+
+repository = ProjectRepository(Path(sys.argv[1]) / "project.git")
+repository.commit(files={"a.txt": b"x"}, message="x", at=datetime(2026, 1, 1, tzinfo=UTC), parent=None)
+repository.bundle()
+"""
+    subprocess.run([sys.executable, "-c", program, tmp_path], env={"HOME": str(tmp_path)}, check=True)
 
 
 def test_git_finds_no_fault_in_the_repository(repository: ProjectRepository, tmp_path: Path) -> None:

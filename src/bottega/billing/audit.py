@@ -20,6 +20,9 @@ class Finding:
     expected: str
     actual: str
 
+    def __str__(self) -> str:
+        return f"{self.truth}: account {self.user_id}, {self.subject}: expected {self.expected}, found {self.actual}."
+
 
 async def audit(session: AsyncSession) -> tuple[Finding, ...]:
     """Return every way in which the money does not add up, truth by truth."""
@@ -150,7 +153,7 @@ WITH rates AS (
         WHERE input_tokens_used > CAST(tier ->> 'above_tokens' AS numeric)
         ORDER BY CAST(tier ->> 'above_tokens' AS numeric) DESC LIMIT 1
     ) AS reached ON true
-    WHERE cost_source IS NOT NULL
+    WHERE cost_source IS NOT NULL OR status = 'settled'
 ), calls AS (
     SELECT *, credits_charged + credits_unbilled AS credits, CASE cost_source
         WHEN 'reported' THEN actual_cost_usd

@@ -30,7 +30,7 @@ from bottega.billing.pricing import (
     output_tokens_within,
     worst_case_usd,
 )
-from bottega.billing.types import Call, CallStatus, Cost, CostSource, Hold, Outcome, Terms
+from bottega.billing.types import Call, CallStatus, Cost, CostSource, Hold, Outcome, Terms, Uncharged
 from bottega.core.clock import Clock
 from bottega.db.transaction import Database
 from bottega.llm.errors import ProviderError
@@ -91,7 +91,7 @@ class Metering:
         try:
             yield llm
         except BaseException:
-            await asyncio.shield(llm.abandon(status=CallStatus.FAILED))
+            await asyncio.shield(llm.abandon(status="failed"))
             raise
         async with self.database.transaction() as session:
             await llm.settle(session)
@@ -162,11 +162,11 @@ class MeteredLLM:
                 _log.warning("billing.call.unbilled", usage_id=owed.usage_id, credits=str(settlement.unbilled))
         return charged
 
-    async def abandon(self, *, status: CallStatus = CallStatus.FENCED) -> None:
+    async def abandon(self, *, status: Uncharged = "fenced") -> None:
         """Charge nothing for replies that came to nothing, in a transaction of its own. Settled ones stay settled."""
         async with self._metering.database.transaction() as session:
             for owed in self._owed:
-                await ledger.void(session, usage_id=owed.usage_id, status=status, outcome=owed.outcome)
+                await ledger.void(session, usage_id=owed.usage_id, status=CallStatus(status), outcome=owed.outcome)
 
     async def _attempt(self, request: CompletionRequest) -> Completion:
         started = await self._start(request)

@@ -4,6 +4,7 @@ import uuid
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import Literal
 
 from bottega.llm.types import Usage
 
@@ -22,6 +23,10 @@ class CostSource(StrEnum):
     REPORTED = "reported"  # the provider said what it bills
     COMPUTED = "computed"  # tokens x price row
     ESTIMATED = "estimated"  # bounded from what was sent and received, x price row
+
+
+Uncharged = Literal["failed", "orphan", "fenced"]
+"""The ends of a call that its caller may choose when nobody is to pay for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -254,10 +254,13 @@ def _seen_by_server(folder: Path, handle: int) -> str:
 def _give(root: Path, *, uid: int) -> None:
     if uid == os.geteuid():
         return
-    for folder, folders, files in os.walk(root):
-        for name in (*folders, *files):
-            os.chown(Path(folder, name), uid, uid, follow_symlinks=False)
-    os.chown(root, uid, uid)
+    try:
+        for folder, folders, files in os.walk(root, topdown=False):
+            for name in (*folders, *files):
+                os.chown(Path(folder, name), uid, uid, follow_symlinks=False)
+        os.chown(root, uid, uid)
+    except OSError as error:  # a container whose root is root in name only
+        raise NoEmbeddedPostgres(reason="PostgreSQL refuses root, and this root may not use another account") from error
 
 
 def _name_of(uid: int) -> str:

@@ -39,7 +39,7 @@ class Ranking:
     """An immutable index of the chunks of `files`, by path."""
 
     def __init__(self, files: Mapping[str, Sequence[Chunk]]) -> None:
-        self._places = [(path, chunk) for path in sorted(files) for chunk in files[path]]
+        self._places = [(path, chunk) for path in files for chunk in files[path]]
         postings: dict[str, list[tuple[int, float]]] = defaultdict(list)
         lengths = np.zeros(len(self._places))
         for number, (path, chunk) in enumerate(self._places):

@@ -2,7 +2,8 @@
 
     ProviderError
       RateLimited          429; `retry_after_seconds` where the provider said it
-      OutOfQuota           a daily or spend quota, or 402: waiting a little is useless
+      OutOfQuota           a daily or spend quota: waiting a little is useless
+        PaymentRequired    402: the account has no credit, whichever key asks
       Overloaded           500, 502, 503, 529, connection refused or reset
       Stalled              no first byte in time, or no progress in time
       Interrupted          the stream ended without a finish; `partial` is what had arrived
@@ -56,6 +57,10 @@ class RateLimited(ProviderError):
 
 class OutOfQuota(ProviderError):
     code = "out_of_quota"
+
+
+class PaymentRequired(OutOfQuota):
+    code = "payment_required"
 
 
 class Overloaded(ProviderError):

@@ -57,6 +57,14 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PriceCap:
+    """The dearest a call may be routed to, so that a hold is a true upper bound where the provider picks the seller."""
+
+    input_usd_per_million: Decimal
+    output_usd_per_million: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionRequest:
     """One call. `schema` asks for JSON of that JSON Schema; `max_output_tokens` counts reasoning too.
 
@@ -75,6 +83,7 @@ class CompletionRequest:
     temperature: float | None = None
     schema: Mapping[str, Any] | None = None
     session: str = ""
+    price_cap: PriceCap | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

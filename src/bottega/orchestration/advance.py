@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.billing.ledger import InsufficientCredits, orphan_started
 from bottega.billing.metering import MeteredLLM, Metering
-from bottega.billing.types import CallStatus
 from bottega.core.clock import Clock
 from bottega.orchestration import journal, setbacks, situation
 from bottega.orchestration.decide import Do, Done, Wait, decide
@@ -125,13 +124,13 @@ class Advancer:
             async with heartbeat(self._database, held=held):
                 result = await EXECUTORS[step.kind](todo, self._bench)
         except asyncio.CancelledError:
-            await asyncio.shield(meter.abandon(status=CallStatus.ORPHAN))
+            await asyncio.shield(meter.abandon(status="orphan"))
             raise
         except LeaseLost:
-            await meter.abandon(status=CallStatus.FENCED)
+            await meter.abandon(status="fenced")
             raise
         except Exception as error:  # noqa: BLE001  # whatever a step raises, its run must say so and keep its place
-            await meter.abandon(status=CallStatus.FAILED)
+            await meter.abandon(status="failed")
             await self._set_aside(held, loaded, self._setback(error, todo, step))
             return False
         await self._journal(held, todo, step, result, meter, began)
@@ -163,7 +162,7 @@ class Advancer:
                 await render_status(session, project=todo.project, view=after, stop_code=result.stop_code)
                 await journal.tell(session, project_id=todo.project.id, run_id=held.run_id, events=result.events)
         except LeaseLost:
-            await meter.abandon(status=CallStatus.FENCED)
+            await meter.abandon(status="fenced")
             raise
         self._announce_all(result.events)
 

@@ -28,7 +28,7 @@ from bottega.orchestration.tables import Run, Task
 from bottega.orchestration.transitions import retried
 from bottega.projects import service as projects
 from bottega.projects.repository import ProjectRepository
-from bottega.projects.tables import Conversation, Project, Question
+from bottega.projects.tables import Project, Question
 
 MAX_BRIEF_BYTES = 50_000
 _TITLE_LENGTH = 80
@@ -109,11 +109,11 @@ class ModelOrchestrator:
             raise BriefTooLong(size_bytes=size)
         title = text.splitlines()[0].lstrip("# ").strip()[:_TITLE_LENGTH] or "Untitled Project"
         async with self._database.transaction() as session:
-            project_id = await projects.create_project(session, user_id=user_id, title=title, description=text)
-            await session.execute(insert(Run).values(id=new_id(), project_id=project_id, user_id=user_id))
-            await _remember(session, project_id=project_id, user_id=user_id, channel=channel, role="person", text=text)
-            await journal.tell(session, project_id=project_id, run_id=None, events=(ProjectStarted(title=title),))
-        return project_id
+            project = await projects.create_project(session, user_id=user_id, title=title, description=text)
+            await session.execute(insert(Run).values(id=new_id(), project_id=project.id, user_id=user_id))
+            await _remember(session, project_id=project.id, user_id=user_id, channel=channel, text=text)
+            await journal.tell(session, project_id=project.id, run_id=None, events=(ProjectStarted(title=title),))
+        return project.id
 
     async def questions(self, *, user_id: int, project_id: uuid.UUID) -> tuple[Question, ...]:
         """Return the questions that still want an answer, in order."""
@@ -147,14 +147,14 @@ class ModelOrchestrator:
             loaded = await self._live(session, user_id=user_id, project_id=project_id)
             if loaded.view.phase is not Phase.APPROVE:
                 raise NothingToDo("There is no plan to change now.")
-            await _remember(session, project_id=project_id, user_id=user_id, channel=channel, role="remark", text=wish)
+            await _remember(session, project_id=project_id, user_id=user_id, channel=channel, text=wish)
             await self._go_on(session, project_id=project_id, phase=Phase.PLAN, events=())
 
     async def remark(self, *, user_id: int, project_id: uuid.UUID, channel: str, text: str) -> None:
         """Say something about the work under way; every later prompt carries it."""
         async with self._database.transaction() as session:
             await projects.get_project(session, project_id=project_id, user_id=user_id)
-            await _remember(session, project_id=project_id, user_id=user_id, channel=channel, role="remark", text=text)
+            await _remember(session, project_id=project_id, user_id=user_id, channel=channel, text=text)
 
     async def pause(self, *, user_id: int, project_id: uuid.UUID) -> None:
         await self._wish(user_id=user_id, project_id=project_id, desired="pause", state=RunState.PAUSED)
@@ -275,8 +275,7 @@ class ModelOrchestrator:
         await journal.tell(session, project_id=project_id, run_id=run.id, events=events)
 
 
-async def _remember(
-    session: AsyncSession, *, project_id: uuid.UUID, user_id: int, channel: str, role: str, text: str
-) -> None:
-    values = {"project_id": project_id, "user_id": user_id, "channel": channel, "role": role, "content": text}
-    await session.execute(insert(Conversation).values(values))
+async def _remember(session: AsyncSession, *, project_id: uuid.UUID, user_id: int, channel: str, text: str) -> None:
+    await projects.append_message(
+        session, user_id=user_id, project_id=project_id, channel=channel, role="person", content=text
+    )

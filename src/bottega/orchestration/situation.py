@@ -105,11 +105,12 @@ async def load_brief(session: AsyncSession, *, project: Project) -> Brief:
     """Return the brief with its answers and what the person said later."""
     questions = select(Question).where(Question.project_id == project.id, Question.answer.is_not(None))
     answered = (await session.scalars(questions.order_by(Question.ordinal))).all()
-    remarks = select(Conversation.content).where(Conversation.project_id == project.id, Conversation.role == "remark")
+    said = select(Conversation.content).where(Conversation.project_id == project.id, Conversation.role == "person")
+    remarks = said.order_by(Conversation.id).offset(1)  # the first thing said is the brief
     return Brief(
         text=project.description,
         answers=tuple(Answer(question=row.text, answer=row.answer or "") for row in answered),
-        remarks=tuple((await session.scalars(remarks.order_by(Conversation.id))).all()),
+        remarks=tuple((await session.scalars(remarks)).all()),
     )
 
 

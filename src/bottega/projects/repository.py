@@ -11,6 +11,7 @@ so threads and processes may use the same path.
 """
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from bottega.projects.tree import tree_objects
 
 _FULL_SHA = re.compile(r"[0-9a-f]{40}")
 _MAIN = "refs/heads/main"
+_ATTEMPTS, _PAUSE_SECONDS = 12, 0.02
 _NAME, _EMAIL = "Bottega", "bottega@localhost"
 _OBJECT_TYPES = {"blob": ObjectType.BLOB, "tree": ObjectType.TREE}
 
@@ -152,23 +154,25 @@ def _write_tree(repo: pygit2.Repository, files: Mapping[str, bytes]) -> pygit2.O
 
 
 def _move_main(repo: pygit2.Repository, *, expected: str | None, to: str) -> None:
-    """Compare and swap: libgit2 refuses both calls below when the reference is no longer what we read."""
-    reference = repo.references.get(_MAIN)
-    actual = str(reference.target) if reference else None
-    if actual == to:
-        return
-    if actual != expected:
-        raise HeadMoved(expected=expected, actual=actual)
-    try:
-        if reference is None:
-            repo.references.create(_MAIN, to)
-        else:
-            reference.set_target(to)
-    except (pygit2.GitError, ValueError) as error:
-        moved_to = _head(repo)
-        if moved_to == to:
+    """Compare and swap. Whoever holds the lock of `main` for longer than any write takes was killed: it is removed."""
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        reference = repo.references.get(_MAIN)
+        actual = str(reference.target) if reference else None
+        if actual == to:
             return
-        raise HeadMoved(expected=expected, actual=moved_to) from error
+        if actual != expected:
+            raise HeadMoved(expected=expected, actual=actual)
+        try:  # libgit2 refuses both when `main` is locked, or is no longer what we read
+            if reference:
+                reference.set_target(to)
+            else:
+                repo.references.create(_MAIN, to)
+        except (pygit2.GitError, OSError):
+            if attempts_left == 0:
+                raise
+            if attempts_left == 1:
+                Path(repo.path, f"{_MAIN}.lock").unlink(missing_ok=True)
+            time.sleep(_PAUSE_SECONDS)
 
 
 def _head(repo: pygit2.Repository) -> str | None:

@@ -24,6 +24,9 @@ class Limits:
     output_bytes: int = 1024**2
 
 
+LIMITS = Limits()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
     """`output` is stdout and stderr as they came, UTF-8 with replacement, cut at the limit.

@@ -17,8 +17,9 @@ from bottega.orchestration.steps.types import Situation, StepResult, Workbench, 
 from bottega.orchestration.tables import Task
 from bottega.orchestration.transitions import checked
 from bottega.projects import service as projects
+from bottega.sandbox.inventory import inventory
 from bottega.sandbox.judge import Check
-from bottega.sandbox.toolchains import inventory, is_test_command
+from bottega.sandbox.toolchains import recognise
 
 
 async def check(situation: Situation, bench: Workbench) -> StepResult:
@@ -57,7 +58,7 @@ def commands_for(task: Task, tasks: Sequence[Task]) -> tuple[str, ...]:
         for other in tasks
         if other.status != TaskStatus.TODO
         for command in other.commands
-        if is_test_command(command)
+        if recognise(command)
     )
     return tuple(dict.fromkeys((*task.commands, *earlier)))
 

@@ -44,8 +44,7 @@ def model_for(situation: Situation, bench: Workbench) -> ModelName:
 
 async def implement(situation: Situation, bench: Workbench) -> StepResult:
     """Ask for edits and apply them in memory. Nothing is accepted here."""
-    async with bench.database.transaction() as session:
-        material = await _gather_material(session, situation, bench)
+    material = await _gather_material(situation, bench)
     model = model_for(situation, bench)
     agent = ImplementerAgent(llm=situation.llm, model=model, prompts=bench.prompts)
     try:
@@ -65,20 +64,18 @@ def _reply(error: UnusableReply) -> dict[str, object]:
     return {"reply": error.reply, "complaint": error.complaint}
 
 
-async def _gather_material(session: AsyncSession, situation: Situation, bench: Workbench) -> _Material:
-    task = situation.task
-    head = await projects.read_files(session, project_id=situation.project.id)
-    changes = await workspace.proposal(session, run_id=situation.run.id, task=task)
+async def _gather_material(situation: Situation, bench: Workbench) -> _Material:
+    task, project_id = situation.task, situation.project.id
+    async with bench.database.transaction() as session:
+        head = await projects.read_files(session, project_id=project_id)
+        changes = await workspace.proposal(session, run_id=situation.run.id, task=task)
+        results = await _failed_checks(session, task)
     draft = workspace.overlay(head, changes)
+    changed = [path for path, text in changes.items() if text is not None]
     context = await workspace.context_files(
-        session,
-        index=bench.index,
-        project_id=situation.project.id,
-        task=task,
-        files=draft,
-        changed=[path for path, text in changes.items() if text is not None],
+        index=bench.index, project_id=project_id, task=task, files=draft, changed=changed
     )
-    return _Material(head=head, draft=draft, context=context, results=await _failed_checks(session, task))
+    return _Material(head=head, draft=draft, context=context, results=results)
 
 
 async def _failed_checks(session: AsyncSession, task: Task) -> tuple[CommandResult, ...]:

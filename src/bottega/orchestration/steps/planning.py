@@ -6,7 +6,7 @@ from sqlalchemy import delete, insert, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.agents.architect import ArchitectAgent
-from bottega.agents.types import Gathered, Plan, PlannedTask, UnusableReply
+from bottega.agents.types import Plan, PlannedTask, UnusableReply
 from bottega.billing.quote import Quote, SizedTask
 from bottega.core.ids import new_id
 from bottega.core.money import show_credits
@@ -15,7 +15,8 @@ from bottega.orchestration.state import Phase, RunState, StepKind, StopCode
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench
 from bottega.orchestration.steps.unusable import ask_again_or_stop
 from bottega.orchestration.tables import Task
-from bottega.projects.tables import Project, Question
+from bottega.projects import service as projects
+from bottega.projects.tables import Project
 from bottega.projects.todo import TodoItem, TodoState, render_todo
 
 
@@ -35,8 +36,7 @@ async def gather(situation: Situation, bench: Workbench) -> StepResult:
     async def write(session: AsyncSession) -> None:
         project = update(Project).where(Project.id == situation.project.id)
         await session.execute(project.values(title=gathered.title))
-        if gathered.questions:
-            await session.execute(insert(Question), _question_rows(situation, gathered))
+        await projects.add_questions(session, project_id=situation.project.id, questions=gathered.questions)
 
     if not gathered.questions:
         return StepResult(outcome="clear", phase=Phase.PLAN, write=write, events=(RequirementsClear(),))
@@ -49,20 +49,6 @@ async def gather(situation: Situation, bench: Workbench) -> StepResult:
         write=write,
         events=(QuestionsAsked(count=len(gathered.questions)),),
     )
-
-
-def _question_rows(situation: Situation, gathered: Gathered) -> list[dict[str, object]]:
-    return [
-        {
-            "id": new_id(),
-            "project_id": situation.project.id,
-            "ordinal": situation.attempt * 100 + number,
-            "text": question.text,
-            "options": list(question.options),
-            "recommended": question.recommended,
-        }
-        for number, question in enumerate(gathered.questions)
-    ]
 
 
 async def plan(situation: Situation, bench: Workbench) -> StepResult:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bottega.agents.prompts import Prompts
+from bottega.agents.prompting import Prompts
 from bottega.agents.types import Brief, Repair
 from bottega.billing.quote import Quote, SizedTask
 from bottega.db.transaction import Database

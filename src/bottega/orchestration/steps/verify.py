@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from bottega.agents.types import CommandResult, ContextFile, Review, UnusableReply
 from bottega.orchestration import evidence
 from bottega.orchestration.events import TaskApproved, TaskRejected
@@ -16,7 +14,7 @@ from bottega.orchestration.steps.unusable import ask_again_or_stop
 from bottega.orchestration.transitions import approved
 from bottega.projects import service as projects
 from bottega.projects.diff import diff
-from bottega.sandbox.judge import stub_findings
+from bottega.sandbox.findings import stub_findings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +26,7 @@ class _Case:
 
 
 async def verify(situation: Situation, bench: Workbench) -> StepResult:
-    async with bench.database.transaction() as session:
-        case = await _gather_case(session, situation, bench)
+    case = await _gather_case(situation, bench)
     try:
         verdict = await architect(situation, bench).verify(review=_review(situation, case), repair=situation.repair)
     except UnusableReply as error:
@@ -43,16 +40,15 @@ async def verify(situation: Situation, bench: Workbench) -> StepResult:
     return failure(situation, bench, outcome="rejected", feedback=verdict.feedback, events=(rejected,), output=output)
 
 
-async def _gather_case(session: AsyncSession, situation: Situation, bench: Workbench) -> _Case:
-    task = situation.task
-    head = await projects.read_files(session, project_id=situation.project.id)
-    changes = await workspace.proposal(session, run_id=situation.run.id, task=task)
-    draft = workspace.overlay(head, changes)
-    context = await workspace.context_files(
-        session, index=bench.index, project_id=situation.project.id, task=task, files=head
-    )
-    rows = await evidence.newest(session, run_id=situation.run.id, task_key=task.key)
+async def _gather_case(situation: Situation, bench: Workbench) -> _Case:
+    task, project_id = situation.task, situation.project.id
+    async with bench.database.transaction() as session:
+        head = await projects.read_files(session, project_id=project_id)
+        changes = await workspace.proposal(session, run_id=situation.run.id, task=task)
+        rows = await evidence.newest(session, run_id=situation.run.id, task_key=task.key)
+    context = await workspace.context_files(index=bench.index, project_id=project_id, task=task, files=head)
     unchanged = tuple(file for file in context if file.path not in changes)
+    draft = workspace.overlay(head, changes)
     return _Case(head=head, draft=draft, context=unchanged, results=evidence.as_results(rows))
 
 

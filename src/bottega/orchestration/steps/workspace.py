@@ -64,7 +64,6 @@ def planned(task: Task) -> PlannedTask:
 
 
 async def context_files(
-    session: AsyncSession,
     *,
     index: CodebaseIndexingService,
     project_id: uuid.UUID,
@@ -79,7 +78,7 @@ async def context_files(
     """
     named = dict.fromkeys(path for path in (*changed, *task.files) if path in files)
     query = f"{task.title}\n{task.description}\n{' '.join(task.files)}"
-    hits = await index.search(session, project_id=project_id, query=query, limit=8)
+    hits = await index.search(project_id=project_id, query=query, limit=8)
     found = [_of_hit(hit, files) for hit in hits if hit.path not in named and hit.path in files]
     whole = [ContextFile(path=path, text=files[path]) for path in named]
     return (*whole, *_without_repeats(found))

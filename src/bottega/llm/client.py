@@ -1,0 +1,247 @@
+"""The gateway: one attempt at a provider per `complete`, never a hidden retry.
+
+Whoever meters a call runs the retry loop, so that each attempt has its own usage row. A reply that stops coming is
+given up: no first word in `first_word_seconds`, no progress in `progress_seconds` (pings are no progress), or longer
+than `total_seconds` in all. Whatever ends a call, the error carries what is known of its usage, id and cost.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Protocol
+
+from bottega.core.clock import Clock, SystemClock
+from bottega.core.errors import AppError
+from bottega.llm.dialect import Bill, Dialect, Reading
+from bottega.llm.errors import Interrupted, ProviderError, Stalled
+from bottega.llm.types import Completion, CompletionRequest, OnProgress
+from bottega.llm.wire import OK, Wire, WireLimits
+
+SHORTEST_SECRET = 8  # a placeholder ("none", "ollama") may be part of any word
+KEY_SETTINGS = {"google": "GOOGLE_API_KEY", "openrouter": "OPENROUTER_API_KEY"}
+
+
+class UnknownProvider(AppError):
+    code = "unknown_provider"
+    http_status = 422
+
+    def __init__(self, provider: str, *, known: Sequence[str]) -> None:
+        super().__init__(f"There is no model provider '{provider}'; use one of: {', '.join(sorted(known))}.")
+        self.provider = provider
+
+
+class NoProviderKey(AppError):
+    code = "no_provider_key"
+    http_status = 503
+
+    def __init__(self, provider: str) -> None:
+        setting = KEY_SETTINGS.get(provider, f"{provider.upper()}_API_KEY")
+        super().__init__(
+            f"There is no key for {provider}: set {setting} (or {setting}_POOL for several) and try again."
+        )
+        self.provider = provider
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeasedKey:
+    """A key for one call. Only the fingerprint is ever shown or stored."""
+
+    provider: str
+    secret: str = field(repr=False)
+    fingerprint: str
+
+
+class KeySource(Protocol):
+    async def acquire(self, provider: str) -> LeasedKey:
+        """Return a key that may be used now; raise NoProviderKey where none was configured."""
+        ...
+
+    async def report_success(self, key: LeasedKey) -> None: ...
+
+    async def report_failure(self, key: LeasedKey, error: ProviderError) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a call may be silent, and how often it is asked what a lost call cost.
+
+    `total_seconds` stays below the life of the hold that pays for the call.
+    """
+
+    first_word_seconds: float = 60.0
+    progress_seconds: float = 30.0
+    total_seconds: float = 1200.0
+    goodbye_seconds: float = 0.2  # for a server to hang up after it said it was done
+    bill_polls_seconds: tuple[float, ...] = (0.5, 1.0, 2.0)  # pauses; the bill appears a moment after the call
+    bill_answer_seconds: float = 5.0
+
+
+class LLMClient:
+    def __init__(
+        self,
+        *,
+        dialects: Sequence[Dialect],
+        keys: KeySource,
+        patience: Patience | None = None,
+        limits: WireLimits | None = None,
+        proxy: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._dialects = {dialect.provider: dialect for dialect in dialects}
+        self._keys = keys
+        self._patience = patience or Patience()
+        self._clock = clock or SystemClock()
+        self._wire = Wire(clock=self._clock, limits=limits or WireLimits(), proxy=proxy)
+
+    async def complete(self, request: CompletionRequest, *, on_progress: OnProgress | None = None) -> Completion:
+        """Ask once. Raise ProviderError for what a provider does, NoProviderKey or UnknownProvider before any I/O."""
+        dialect = self._dialect(request.model.provider)
+        key = await self._key(dialect)
+        reading = dialect.reading(request)
+        started = self._clock.monotonic()
+        try:
+            await self._read(reading, dialect, key, on_progress)
+            completion = reading.complete()
+        except ProviderError as error:
+            await self._keys.report_failure(key, error)
+            raise await self._with_what_is_known(error, reading, dialect, key) from error.__cause__
+        await self._keys.report_success(key)
+        if completion.usage_estimated:
+            completion = await self._with_bill(completion, dialect, key)
+        elapsed_ms = round((self._clock.monotonic() - started) * 1000)
+        return replace(completion, key_fingerprint=key.fingerprint, response_time_ms=elapsed_ms)
+
+    async def generation_cost(self, *, provider: str, request_id: str) -> Decimal | None:
+        """Ask the provider what a call cost, once; None where it does not say, or not yet."""
+        dialect = self._dialect(provider)
+        bill = await self._ask_bill(request_id, dialect, await self._key(dialect))
+        return None if bill is None else bill.cost_usd
+
+    async def close(self) -> None:
+        await self._wire.close()
+
+    # -- one call ------------------------------------------------------------------------------------
+
+    async def _read(self, reading: Reading, dialect: Dialect, key: LeasedKey, on_progress: OnProgress | None) -> None:
+        ask = dialect.ask(reading.request, secret=key.secret)
+        async with self._watched(reading) as watch, self._wire.open(ask, provider=dialect.provider) as answer:
+            if answer.status != OK:
+                raise dialect.fault(await answer.fault())
+            reading.opened(answer.headers)
+            async with aclosing(answer.events()) as events:
+                async for event in events:
+                    if reading.done:
+                        continue  # read to the end, so that the connection can be used again
+                    if reading.feed(event):
+                        watch.progressed(done=reading.done)
+                        if on_progress is not None:
+                            on_progress(reading.characters)
+
+    @asynccontextmanager
+    async def _watched(self, reading: Reading) -> AsyncIterator["_Watch"]:
+        """Give the call up when it stalls; a reply that had already finished is kept, whatever followed it."""
+        watch: _Watch | None = None
+        try:
+            async with asyncio.timeout(None) as timer:
+                watch = _Watch(timer, self._patience)
+                yield watch
+        except TimeoutError as error:
+            if reading.finish is None:
+                sentence = f"{reading.request.model} {watch.silence if watch else ''}; the call was given up."
+                raise Stalled(sentence, provider=reading.request.model.provider) from error
+        except Interrupted:
+            if reading.finish is None:
+                raise
+
+    async def _with_what_is_known(
+        self, error: ProviderError, reading: Reading, dialect: Dialect, key: LeasedKey
+    ) -> ProviderError:
+        if len(key.secret) >= SHORTEST_SECRET:
+            error.message = error.message.replace(key.secret, "***")  # some servers repeat the key they refuse
+            error.args = (error.message,)
+        error.key_fingerprint = key.fingerprint
+        error.partial = reading.text
+        error.request_id = reading.request_id
+        error.usage = reading.usage
+        error.cost_usd = reading.cost_usd
+        if error.cost_usd is None and error.request_id is not None:
+            bill = await self._poll_bill(error.request_id, dialect, key)
+            if bill is not None:
+                error.cost_usd, error.usage = bill.cost_usd, error.usage or bill.usage
+        return error
+
+    # -- what a call cost, asked afterwards ----------------------------------------------------------
+
+    async def _with_bill(self, completion: Completion, dialect: Dialect, key: LeasedKey) -> Completion:
+        bill = await self._poll_bill(completion.request_id, dialect, key) if completion.request_id else None
+        if bill is None:
+            return completion
+        return replace(completion, cost_usd=bill.cost_usd, usage=bill.usage, usage_estimated=False)
+
+    async def _poll_bill(self, request_id: str, dialect: Dialect, key: LeasedKey) -> Bill | None:
+        if dialect.bill_ask(request_id, secret=key.secret) is None:
+            return None
+        for pause_seconds in self._patience.bill_polls_seconds:
+            await self._clock.sleep(pause_seconds)
+            bill = await self._ask_bill(request_id, dialect, key)
+            if bill is not None:
+                return bill
+        return None
+
+    async def _ask_bill(self, request_id: str, dialect: Dialect, key: LeasedKey) -> Bill | None:
+        ask = dialect.bill_ask(request_id, secret=key.secret)
+        if ask is None:
+            return None
+        try:
+            async with (
+                asyncio.timeout(self._patience.bill_answer_seconds),
+                self._wire.open(ask, provider=dialect.provider) as answer,
+            ):
+                return dialect.bill(await answer.body()) if answer.status == OK else None
+        except (ProviderError, TimeoutError):
+            return None  # the cost stays unknown, which the caller's record says
+
+    # -- who answers, with which key -----------------------------------------------------------------
+
+    def _dialect(self, provider: str) -> Dialect:
+        if provider not in self._dialects:
+            raise UnknownProvider(provider, known=list(self._dialects))
+        return self._dialects[provider]
+
+    async def _key(self, dialect: Dialect) -> LeasedKey:
+        try:
+            return await self._keys.acquire(dialect.provider)
+        except NoProviderKey:
+            if dialect.needs_key:
+                raise
+            return LeasedKey(provider=dialect.provider, secret="", fingerprint="")
+
+
+class _Watch:
+    """The stall timer: progress moves the deadline, never past the ceiling."""
+
+    def __init__(self, timer: asyncio.Timeout, patience: Patience) -> None:
+        self._timer = timer
+        self._patience = patience
+        self._loop = asyncio.get_running_loop()
+        self._ceiling = self._loop.time() + patience.total_seconds
+        self._spoke = False
+        self._wait(patience.first_word_seconds)
+
+    @property
+    def silence(self) -> str:
+        """Say what ran out."""
+        if self._loop.time() >= self._ceiling:
+            return f"was not done after {self._patience.total_seconds:g} s"
+        if self._spoke:
+            return f"stopped for {self._patience.progress_seconds:g} s in the middle of its reply"
+        return f"said nothing for {self._patience.first_word_seconds:g} s"
+
+    def progressed(self, *, done: bool) -> None:
+        self._spoke = True
+        self._wait(self._patience.goodbye_seconds if done else self._patience.progress_seconds)
+
+    def _wait(self, seconds: float) -> None:
+        self._timer.reschedule(min(self._ceiling, self._loop.time() + seconds))

@@ -1,0 +1,225 @@
+"""Projects as rows: the project, its files, what was said about it and what was asked.
+
+Functions take the caller's session and never commit. Whoever may not see a project is told the same as of one that does
+not exist. `project_files` mirrors the git HEAD: whoever commits writes both, and the code index, in one transaction.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Literal, Protocol
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bottega.core.errors import AppError
+from bottega.core.ids import new_id
+from bottega.projects.languages import language_of
+from bottega.projects.paths import UnsafePath, safe_path
+from bottega.projects.status import ProjectStatus
+from bottega.projects.tables import Conversation, Project, ProjectFile, Question
+
+_LONGEST_TITLE = 500
+_ROWS_AT_ONCE = 1000  # PostgreSQL takes 32,767 parameters in one statement
+
+
+class UnknownProject(AppError):
+    code = "unknown_project"
+    http_status = 404
+
+    def __init__(self, project_id: uuid.UUID) -> None:
+        super().__init__(f"You have no project {project_id}.")
+        self.project_id = project_id
+
+
+class UnknownQuestion(AppError):
+    code = "unknown_question"
+    http_status = 404
+
+    def __init__(self, *, ordinal: int) -> None:
+        super().__init__(f"There is no question {ordinal} in this project.")
+        self.ordinal = ordinal
+
+
+class UnstorableText(AppError):
+    code = "unstorable_text"
+    http_status = 422
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path!r} holds characters that are not text (NUL or broken Unicode) and cannot be kept.")
+        self.path = path
+
+
+class Asked(Protocol):
+    """A question as it comes from whoever asks; `recommended` is an index into `options`."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def options(self) -> Sequence[str]: ...
+    @property
+    def recommended(self) -> int: ...
+
+
+async def create_project(
+    session: AsyncSession,
+    *,
+    user_id: int,
+    description: str,
+    title: str = "Untitled Project",
+    credit_limit: Decimal | None = None,
+) -> Project:
+    project = Project(
+        id=new_id(),
+        user_id=user_id,
+        title=" ".join(title.split())[:_LONGEST_TITLE] or "Untitled Project",
+        description=description,
+        status=ProjectStatus.GATHERING_REQUIREMENTS.value,
+        credit_limit=credit_limit,
+    )
+    session.add(project)
+    await session.flush()
+    return project
+
+
+async def get_project(session: AsyncSession, *, project_id: uuid.UUID, user_id: int) -> Project:
+    """Return this person's project, or raise UnknownProject."""
+    found = await session.scalar(select(Project).where(Project.id == project_id, Project.user_id == user_id))
+    if found is None:
+        raise UnknownProject(project_id)
+    return found
+
+
+async def list_projects(session: AsyncSession, *, user_id: int, limit: int = 50) -> tuple[Project, ...]:
+    """Return this person's projects, newest first."""
+    newest = select(Project).where(Project.user_id == user_id).order_by(Project.created_at.desc(), Project.id)
+    return tuple(await session.scalars(newest.limit(limit)))
+
+
+async def write_files(session: AsyncSession, *, project_id: uuid.UUID, changed: Mapping[str, str | None]) -> None:
+    """Write the files that changed; None deletes one. What is not named stays as it is."""
+    gone = [path for path, content in changed.items() if content is None]
+    if gone:
+        await session.execute(
+            delete(ProjectFile).where(ProjectFile.project_id == project_id, ProjectFile.file_path.in_(gone)),
+        )
+    rows = [_file_row(project_id, path, content) for path, content in sorted(changed.items()) if content is not None]
+    for at in range(0, len(rows), _ROWS_AT_ONCE):
+        upsert = insert(ProjectFile).values(rows[at : at + _ROWS_AT_ONCE])
+        fresh = {name: upsert.excluded[name] for name in ("file_type", "content", "content_hash", "size_bytes")}
+        await session.execute(
+            upsert.on_conflict_do_update(
+                index_elements=[ProjectFile.project_id, ProjectFile.file_path],
+                set_={**fresh, "updated_at": func.now()},
+                where=ProjectFile.content_hash != upsert.excluded.content_hash,
+            ),
+        )
+
+
+async def read_files(session: AsyncSession, *, project_id: uuid.UUID) -> dict[str, str]:
+    """Return every file of a project, by path, in the order of paths."""
+    rows = await session.execute(
+        select(ProjectFile.file_path, ProjectFile.content).where(ProjectFile.project_id == project_id),
+    )
+    return dict(sorted((path, content) for path, content in rows))
+
+
+def content_hash(content: str) -> str:
+    """Return what `project_files.content_hash` holds: the sha256 of the UTF-8 bytes, in hex."""
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+async def append_message(
+    session: AsyncSession,
+    *,
+    user_id: int,
+    project_id: uuid.UUID | None,
+    channel: str,
+    role: Literal["person", "bottega"],
+    content: str,
+) -> Conversation:
+    message = Conversation(user_id=user_id, project_id=project_id, channel=channel, role=role, content=content)
+    session.add(message)
+    await session.flush()
+    return message
+
+
+async def list_messages(
+    session: AsyncSession,
+    *,
+    user_id: int,
+    project_id: uuid.UUID | None,
+    limit: int = 50,
+) -> tuple[Conversation, ...]:
+    """Return the latest messages, oldest first. `project_id` None means those said before there was a project."""
+    latest = (
+        select(Conversation)
+        .where(Conversation.user_id == user_id, Conversation.project_id.is_not_distinct_from(project_id))
+        .order_by(Conversation.id.desc())
+        .limit(limit)
+    )
+    return tuple(reversed((await session.scalars(latest)).all()))
+
+
+async def add_questions(
+    session: AsyncSession,
+    *,
+    project_id: uuid.UUID,
+    questions: Sequence[Asked],
+) -> tuple[Question, ...]:
+    """Add questions after those already asked; ordinals count from 1."""
+    last = await session.scalar(select(func.max(Question.ordinal)).where(Question.project_id == project_id))
+    added = [
+        Question(
+            id=new_id(),
+            project_id=project_id,
+            ordinal=ordinal,
+            text=question.text,
+            options=list(question.options),
+            recommended=question.recommended,
+        )
+        for ordinal, question in enumerate(questions, start=(last or 0) + 1)
+    ]
+    session.add_all(added)
+    await session.flush()
+    return tuple(added)
+
+
+async def answer_question(session: AsyncSession, *, project_id: uuid.UUID, ordinal: int, answer: str) -> Question:
+    """Write an answer down; a later one replaces it."""
+    question = await session.scalar(
+        select(Question).where(Question.project_id == project_id, Question.ordinal == ordinal),
+    )
+    if question is None:
+        raise UnknownQuestion(ordinal=ordinal)
+    question.answer = answer
+    await session.flush()
+    return question
+
+
+async def list_questions(session: AsyncSession, *, project_id: uuid.UUID) -> tuple[Question, ...]:
+    return tuple(
+        await session.scalars(select(Question).where(Question.project_id == project_id).order_by(Question.ordinal)),
+    )
+
+
+def _file_row(project_id: uuid.UUID, path: str, content: str) -> dict[str, object]:
+    if safe_path(path) != path:
+        raise UnsafePath(path, "it is not in Unicode normal form C")
+    try:
+        size = len(content.encode())
+    except UnicodeEncodeError as error:
+        raise UnstorableText(path) from error
+    if "\0" in content:
+        raise UnstorableText(path)
+    return {
+        "id": new_id(),
+        "project_id": project_id,
+        "file_path": path,
+        "file_type": language_of(path),
+        "content": content,
+        "content_hash": content_hash(content),
+        "size_bytes": size,
+    }

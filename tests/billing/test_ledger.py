@@ -1,0 +1,333 @@
+import asyncio
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import select, text, update
+from sqlalchemy.exc import DBAPIError
+from tests.billing.scene import MODEL, RATES, Scene, set_scene, usage_costing
+
+from bottega.billing import ledger
+from bottega.billing.ledger import (
+    AccountInactive,
+    CallAlreadyHeld,
+    InsufficientCredits,
+    KeyReused,
+    NotTheirProject,
+    PriceWithdrawn,
+    ProjectLimitReached,
+)
+from bottega.billing.prices import set_price
+from bottega.billing.types import CallStatus, Entry, Outcome
+from bottega.core.ids import new_id
+from bottega.db.transaction import Database
+from bottega.llm.types import Usage
+from bottega.projects.tables import Project
+from bottega.users.tables import User
+
+CREDIT = Decimal(1)
+
+
+async def grant(scene: Scene, *, credits: str, key: str, user_id: int | None = None) -> Entry:
+    async with scene.database.transaction() as session:
+        return await ledger.grant(
+            session,
+            user_id=user_id or scene.user_id,
+            credits=Decimal(credits),
+            transaction_type="purchase",
+            idempotency_key=key,
+        )
+
+
+async def test_a_balance_is_the_sum_of_its_transactions(database: Database) -> None:
+    scene = await set_scene(database)
+    await grant(scene, credits="25.5", key="order:1")
+    await grant(scene, credits="-5.5", key="refund:1")
+    await scene.settle(await scene.hold("10"), usage_costing("6"))
+    assert await scene.money() == (Decimal(114), Decimal(0))
+    assert sum(entry.credits_amount for entry in await scene.entries()) == Decimal(114)
+    assert [entry.balance_after for entry in await scene.entries()] == [100, Decimal("125.5"), 120, 114]
+    assert await scene.faults() == []
+
+
+async def test_a_repeated_grant_returns_the_first_result(database: Database) -> None:
+    scene = await set_scene(database)
+    first, second = await grant(scene, credits="5", key="order:1"), await grant(scene, credits="5", key="order:1")
+    assert (first.repeated, second.repeated) == (False, True)
+    assert (first.id, first.balance_after) == (second.id, second.balance_after)
+    assert await scene.money() == (Decimal(105), Decimal(0))
+
+
+async def test_grants_that_race_with_one_key_move_the_balance_once(database: Database) -> None:
+    scene = await set_scene(database)
+    entries = await asyncio.gather(*(grant(scene, credits="5", key="order:1") for _ in range(8)))
+    assert sorted(entry.repeated for entry in entries) == [False] + 7 * [True]
+    assert await scene.money() == (Decimal(105), Decimal(0))
+
+
+async def test_a_key_of_one_person_is_refused_to_another(database: Database) -> None:
+    ada, bob = await set_scene(database), await set_scene(database, username="bob")
+    await grant(ada, credits="5", key="order:1")
+    with pytest.raises(KeyReused):
+        await grant(bob, credits="5", key="order:1")
+    assert await bob.money() == (Decimal(100), Decimal(0))
+
+
+async def test_nobody_cannot_be_granted_credits(database: Database) -> None:
+    scene = await set_scene(database)
+    with pytest.raises(AccountInactive):
+        await grant(scene, credits="5", key="order:1", user_id=4_000_000)
+
+
+async def test_what_is_held_is_the_sum_of_the_open_holds(database: Database) -> None:
+    scene = await set_scene(database)
+    holds = [await scene.hold(credits) for credits in ("10", "20", "30")]
+    assert [hold.available for hold in holds] == [90, 70, 40]
+    await scene.void(holds[0])
+    await scene.settle(holds[1], usage_costing("3"))
+    assert await scene.money() == (Decimal(97), Decimal(30))
+    assert await scene.hold_states() == ["open", "settled", "voided"]
+    assert await scene.faults() == []
+
+
+async def test_more_than_is_available_cannot_be_held(database: Database) -> None:
+    scene = await set_scene(database)
+    await scene.hold("60")
+    with pytest.raises(InsufficientCredits, match=r"up to 40.01 credits and 40.00 are available") as refused:
+        await scene.hold("40.00500001")
+    assert (refused.value.needed, refused.value.available) == (Decimal("40.00500001"), Decimal(40))
+    assert len(await scene.calls()) == 1
+    await scene.hold("40")
+    assert await scene.money() == (Decimal(100), Decimal(100))
+
+
+async def test_a_debt_must_be_paid_before_anything_is_held(database: Database) -> None:
+    scene = await set_scene(database)
+    await grant(scene, credits="-130", key="clawback:1")
+    with pytest.raises(InsufficientCredits):
+        await scene.hold("0")
+    assert await scene.faults() == []
+
+
+async def test_800_charges_on_credits_for_100_over_16_connections_accept_exactly_100(database: Database) -> None:
+    price, usage = Decimal("1.5"), usage_costing("1.5")
+    scene = await set_scene(database, credits="150")
+    many = Database(url=database.engine.url.render_as_string(hide_password=False), pool_size=16)
+    crowd = replace(scene, database=many)
+
+    async def charge() -> Decimal:
+        try:
+            held = await crowd.hold(price)
+        except InsufficientCredits:
+            return Decimal(0)
+        return (await crowd.settle(held, usage)).charged
+
+    charged = await asyncio.gather(*(charge() for _ in range(800)))
+    await many.close()
+    assert (charged.count(price), charged.count(Decimal(0))) == (100, 700)
+    assert await scene.money() == (Decimal(0), Decimal(0))
+    assert await scene.faults() == []
+
+
+@pytest.mark.parametrize("changes", [{"project_id": new_id()}, {"user_id": 4_000_000}, {"pricing_id": 4_000_000}])
+async def test_a_call_that_may_not_be_made_leaves_no_trace(database: Database, changes: dict[str, object]) -> None:
+    scene = await set_scene(database)
+    with pytest.raises((NotTheirProject, AccountInactive, PriceWithdrawn)):
+        await scene.hold("1", call=scene.call(**changes))
+    assert await scene.money() == (Decimal(100), Decimal(0))
+    assert (await scene.calls(), await scene.hold_states()) == ([], [])
+
+
+async def test_nobody_spends_on_anothers_project(database: Database) -> None:
+    ada, bob = await set_scene(database), await set_scene(database, username="bob")
+    with pytest.raises(NotTheirProject):
+        await bob.hold("1", call=ada.call(user_id=bob.user_id, pricing_id=bob.price.id))
+    assert await ada.money() == await bob.money() == (Decimal(100), Decimal(0))
+
+
+async def test_a_suspended_account_cannot_hold(database: Database) -> None:
+    scene = await set_scene(database)
+    async with database.transaction() as session:
+        await session.execute(update(User).values(status="suspended"))
+    with pytest.raises(AccountInactive):
+        await scene.hold("1")
+
+
+async def test_a_replaced_price_cannot_be_held_at(database: Database) -> None:
+    scene = await set_scene(database)
+    async with database.transaction() as session:
+        await set_price(session, model=MODEL, rates=RATES)
+    with pytest.raises(PriceWithdrawn):
+        await scene.hold("1")
+
+
+async def test_a_call_key_is_held_once(database: Database) -> None:
+    scene = await set_scene(database)
+    call = scene.call()
+    await scene.hold("1", call=call)
+    with pytest.raises(CallAlreadyHeld):
+        await scene.hold("1", call=call)
+    assert await scene.money() == (Decimal(100), Decimal(1))
+
+
+async def test_a_project_holds_and_spends_no_more_than_its_limit(database: Database) -> None:
+    scene = await set_scene(database)
+    await scene.limit_project("10")
+    await scene.settle(await scene.hold("6"), usage_costing("3"))
+    await scene.hold("5")
+    with pytest.raises(ProjectLimitReached, match=r"the project's limit leaves 2.00") as refused:
+        await scene.hold("2.5")
+    assert refused.value.available == Decimal(2)
+    await scene.hold("2")
+    assert await scene.faults() == []
+
+
+async def test_holds_that_race_do_not_pass_a_projects_limit_together(database: Database) -> None:
+    scene = await set_scene(database)
+    await scene.limit_project("10")
+    held = await asyncio.gather(*(scene.hold("4") for _ in range(8)), return_exceptions=True)
+    assert sum(not isinstance(result, BaseException) for result in held) == 2
+    assert await scene.money() == (Decimal(100), Decimal(8))
+    assert await scene.faults() == []
+
+
+async def test_a_settled_call_says_what_it_used_and_what_it_cost(database: Database) -> None:
+    scene = await set_scene(database)
+    used = Usage(input_tokens=1000, cached_tokens=400, output_tokens=300, reasoning_tokens=100)
+    settlement = await scene.settle(await scene.hold("10"), used)
+    [call] = await scene.calls()
+    [_, entry] = await scene.entries()
+    assert (call.status, call.task_type, call.model_provider, call.model_name) == ("settled", "implement", *_model())
+    assert (call.input_tokens_used, call.cached_tokens_used) == (1000, 400)
+    assert (call.output_tokens_used, call.reasoning_tokens_used) == (300, 100)
+    assert call.actual_cost_usd == entry.real_cost_associated_usd == Decimal("0.0038")
+    assert call.credits_charged == settlement.charged == -entry.credits_amount == Decimal("0.57")
+    assert (entry.transaction_type, entry.api_key_usage_id) == ("usage_deduction", call.id)
+    async with database.transaction() as session:
+        assert await session.scalar(select(Project.actual_credit_cost)) == Decimal("0.57")
+
+
+async def test_a_repeated_settle_returns_the_first_result_and_changes_nothing(database: Database) -> None:
+    scene = await set_scene(database)
+    held = await scene.hold("10")
+    first, second = await scene.settle(held, usage_costing("6")), await scene.settle(held, usage_costing("9"))
+    assert (first.repeated, second.repeated) == (False, True)
+    assert first.charged == second.charged == 6
+    assert await scene.void(held) is False
+    assert await scene.money() == (Decimal(94), Decimal(0))
+    assert await scene.faults() == []
+
+
+async def test_settles_that_race_charge_once(database: Database) -> None:
+    scene = await set_scene(database)
+    held = await scene.hold("10")
+    settled = await asyncio.gather(*(scene.settle(held, usage_costing("6")) for _ in range(8)))
+    assert {settlement.charged for settlement in settled} == {Decimal(6)}
+    assert sorted(settlement.repeated for settlement in settled) == [False] + 7 * [True]
+    assert await scene.money() == (Decimal(94), Decimal(0))
+
+
+@pytest.mark.parametrize(("also_held", "charged", "unbilled"), [("0", 12, 0), ("89", 11, 1), ("90", 10, 2)])
+async def test_more_than_the_hold_is_charged_as_far_as_the_balance_goes_and_the_rest_is_on_record(
+    database: Database, also_held: str, charged: int, unbilled: int
+) -> None:
+    scene = await set_scene(database)
+    held = await scene.hold("10")
+    await scene.hold(also_held)
+    settlement = await scene.settle(held, usage_costing("12"))
+    assert [settlement.charged, settlement.unbilled] == [charged, unbilled]
+    assert (await scene.calls())[0].credits_unbilled == unbilled
+    assert await scene.money() == (Decimal(100 - charged), Decimal(also_held))
+    assert await scene.faults() == []
+
+
+async def test_a_free_call_is_settled_without_a_ledger_row(database: Database) -> None:
+    scene = await set_scene(database)
+    await scene.settle(await scene.hold("0"), Usage())
+    assert [call.status for call in await scene.calls()] == ["settled"]
+    assert len(await scene.entries()) == 1
+    assert await scene.faults() == []
+
+
+@pytest.mark.parametrize("status", [CallStatus.FAILED, CallStatus.ORPHAN, CallStatus.FENCED])
+async def test_a_voided_call_charges_nothing_and_cannot_be_settled(database: Database, status: CallStatus) -> None:
+    scene = await set_scene(database)
+    held = await scene.hold("10")
+    assert await scene.void(held, status=status) is True
+    assert await scene.void(held, status=status) is False
+    assert (await scene.settle(held, usage_costing("6"))).charged == 0
+    assert [call.status for call in await scene.calls()] == [status]
+    assert await scene.money() == (Decimal(100), Decimal(0))
+    assert await scene.faults() == []
+
+
+async def test_a_crash_between_hold_and_settle_gives_the_credits_back_at_the_deadline(database: Database) -> None:
+    scene = await set_scene(database)
+    await scene.hold("10", ttl_seconds=0)
+    await scene.hold("20", ttl_seconds=0)
+    await scene.hold("5", ttl_seconds=60)
+    assert await scene.faults() == []
+    assert (await scene.sweep(), await scene.sweep()) == (2, 0)
+    assert await scene.money() == (Decimal(100), Decimal(5))
+    assert [call.status for call in await scene.calls()] == ["orphan", "orphan", "started"]
+    assert await scene.faults() == []
+
+
+async def test_a_reply_that_arrives_after_its_hold_expired_is_charged_once(database: Database) -> None:
+    scene = await set_scene(database)
+    held = await scene.hold("10", ttl_seconds=0)
+    await scene.sweep()
+    late, again = await scene.settle(held, usage_costing("6")), await scene.settle(held, usage_costing("6"))
+    assert (late.repeated, again.repeated) == (False, True)
+    assert late.charged == again.charged == 6
+    assert (await scene.hold_states(), await scene.money()) == (["expired"], (Decimal(94), Decimal(0)))
+    assert await scene.faults() == []
+
+
+async def test_sweeps_and_settles_that_race_end_every_hold_once(database: Database) -> None:
+    scene = await set_scene(database)
+    holds = [await scene.hold("3", ttl_seconds=0) for _ in range(12)]
+    await asyncio.gather(
+        *(scene.settle(held, usage_costing("3")) for held in holds), *(scene.sweep() for _ in range(4))
+    )
+    assert await scene.money() == (Decimal(64), Decimal(0))
+    assert await scene.faults() == []
+
+
+async def test_a_new_claim_gives_up_the_calls_an_earlier_one_had_started(database: Database) -> None:
+    scene = await set_scene(database)
+    await scene.settle(await scene.hold("10"), usage_costing("6"))
+    lost = await scene.hold("10")
+    other = await scene.hold("7", call=scene.call(operation_key="run:other"))
+    async with database.transaction() as session:
+        assert await ledger.orphan_started(session, operation_key="run:step") == 1
+        assert await ledger.orphan_started(session, operation_key="run:step") == 0
+    assert [call.status for call in await scene.calls()] == ["settled", "orphan", "started"]
+    assert (await scene.settle(lost, usage_costing("6"))).charged == 0
+    assert await scene.money() == (Decimal(94), other.credits)
+    assert await scene.faults() == []
+
+
+async def test_what_a_rolled_back_transaction_settled_is_still_owed(database: Database) -> None:
+    scene = await set_scene(database)
+    held = await scene.hold("10")
+    with pytest.raises(TimeoutError):  # noqa: PT012 -- the settle itself succeeds
+        async with database.transaction() as session:
+            await ledger.settle(session, usage_id=held.usage_id, credits=CREDIT, outcome=Outcome())
+            raise TimeoutError
+    assert await scene.money() == (Decimal(100), Decimal(10))
+    assert (await scene.settle(held, usage_costing("6"))).repeated is False
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE credit_transactions SET credits_amount = 1", "DELETE FROM credit_transactions"]
+)
+async def test_ledger_rows_never_change(database: Database, statement: str) -> None:
+    await set_scene(database)
+    with pytest.raises(DBAPIError):
+        async with database.transaction() as session:
+            await session.execute(text(statement))
+
+
+def _model() -> tuple[str, str]:
+    return MODEL.provider, MODEL.name

@@ -1,0 +1,47 @@
+from decimal import Decimal
+
+from tests.billing.scene import set_scene
+
+from bottega.billing.receipt import ReceiptLine, receipt
+from bottega.core.ids import new_id
+from bottega.db.transaction import Database
+from bottega.llm.types import Usage
+
+
+async def test_a_receipt_lists_what_was_charged_and_what_was_not(database: Database) -> None:
+    scene = await set_scene(database)
+    await scene.settle(
+        await scene.hold("5", call=scene.call(task_key=None, task_type="plan")), Usage(output_tokens=600)
+    )
+    for tokens in (200, 400):
+        await scene.settle(await scene.hold("5"), Usage(input_tokens=80, output_tokens=tokens))
+    await scene.void(await scene.hold("5"))
+    await scene.hold("5", call=scene.call(task_type="verify"))
+    async with database.transaction() as session:
+        bill = await receipt(session, project_id=scene.project_id)
+    plan, implement, verify = bill.lines
+    assert (plan.task_key, plan.purpose, plan.model, plan.credits) == (None, "plan", "acme/sage", Decimal("0.9"))
+    assert implement == ReceiptLine(
+        task_key="T1",
+        purpose="implement",
+        model="acme/sage",
+        calls=2,
+        failed_calls=1,
+        input_tokens=160,
+        output_tokens=600,
+        credits=Decimal("0.93"),
+        credits_unbilled=Decimal(0),
+        cost_usd=Decimal("0.0062"),
+        failed_cost_usd=Decimal(0),
+    )
+    assert [verify.calls, verify.failed_calls, verify.credits] == [0, 0, 0]
+    assert bill.credits_by_task() == {None: Decimal("0.9"), "T1": Decimal("0.93")}
+    assert bill.credits_by_purpose() == {"plan": Decimal("0.9"), "implement": Decimal("0.93"), "verify": 0}
+    assert (bill.calls, bill.failed_calls, bill.input_tokens, bill.output_tokens) == (3, 1, 160, 1200)
+    assert bill.credits == -sum(entry.credits_amount for entry in (await scene.entries())[1:])
+
+
+async def test_a_project_without_calls_has_an_empty_receipt(database: Database) -> None:
+    async with database.transaction() as session:
+        bill = await receipt(session, project_id=new_id())
+    assert (bill.lines, bill.credits) == ((), Decimal(0))

@@ -1,0 +1,127 @@
+"""A whole workshop for journeys: PostgreSQL, ledger, index, git, sandbox and archive are real; the words are scripted."""
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from bottega.billing.audit import audit
+from bottega.bootstrap import App, open_app
+from bottega.config import BillingSettings, DatabaseSettings, ModelSettings, PlatformSettings, SandboxSettings, Settings
+from bottega.db.transaction import transaction_open
+from bottega.llm.scripted import ScriptedProvider
+from bottega.llm.types import LLM
+from bottega.orchestration.events import Event
+from bottega.orchestration.orchestrator import Status
+from bottega.orchestration.state import RunState, StopCode
+from bottega.orchestration.tables import Task
+
+
+@dataclass(kw_only=True)
+class Workshop:
+    """An App, a person, and everything announced so far."""
+
+    app: App
+    user_id: int
+    events: list[Event] = field(default_factory=list)
+
+    async def start(self, brief: str) -> uuid.UUID:
+        return await self.app.orchestrator.start_project(user_id=self.user_id, channel="cli", brief=brief)
+
+    async def status(self, project_id: uuid.UUID) -> Status:
+        return await self.app.orchestrator.status(user_id=self.user_id, project_id=project_id)
+
+    async def tasks(self, project_id: uuid.UUID) -> tuple[Task, ...]:
+        return await self.app.orchestrator.tasks(user_id=self.user_id, project_id=project_id)
+
+    async def run(self, project_id: uuid.UUID) -> Status:
+        """Drive until the run needs the person; approve the plan; answer questions as recommended."""
+        while True:
+            run_id = (await self.status(project_id)).run_id
+            assert run_id is not None
+            state = await self.app.runner.run(run_id=run_id)
+            status = await self.status(project_id)
+            if state is not RunState.WAITING:
+                return status
+            await self._decide(project_id, status)
+
+    async def build(self, brief: str) -> Status:
+        return await self.run(await self.start(brief))
+
+    async def _decide(self, project_id: uuid.UUID, status: Status) -> None:
+        ids = {"user_id": self.user_id, "project_id": project_id}
+        orchestrator = self.app.orchestrator
+        if status.stop_code is StopCode.QUESTIONS:
+            asked = await orchestrator.questions(**ids)  # type: ignore[arg-type]
+            answers = {question.id: question.options[question.recommended] for question in asked}
+            await orchestrator.answer(**ids, answers=answers)  # type: ignore[arg-type]
+        else:
+            await orchestrator.approve(**ids)  # type: ignore[arg-type]
+
+    def told(self, kind: type[Event]) -> list[Event]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    async def audit(self) -> None:
+        """Assert that every money truth holds."""
+        async with self.app.database.transaction() as session:
+            assert await audit(session) == ()
+
+
+OpenWorkshop = Callable[..., Awaitable[Workshop]]
+
+
+def no_transaction_open() -> None:
+    assert not transaction_open(), "a model was asked while a transaction was open"
+
+
+def scripted(script: Mapping[str, str]) -> ScriptedProvider:
+    return ScriptedProvider(script=script, before_call=no_transaction_open)
+
+
+def settings_for(
+    *,
+    home: Path,
+    database_url: str,
+    models: ModelSettings | None = None,
+    credits: Decimal = Decimal(1000),
+    sandbox: str = "auto",
+) -> Settings:
+    scripted_models = ModelSettings(
+        architect_model="scripted/architect", implementer_models=("scripted/apprentice", "scripted/journeyman")
+    )
+    base = Settings.load()
+    return replace(
+        base,
+        platform=PlatformSettings(bottega_home=home),
+        database=DatabaseSettings(database_url=database_url.replace("+asyncpg", "")),
+        models=models or scripted_models,
+        billing=BillingSettings(initial_credits=credits),
+        sandbox=SandboxSettings(sandbox=sandbox),  # type: ignore[arg-type]
+    )
+
+
+@asynccontextmanager
+async def opened(settings: Settings, *, llm: LLM | None = None, username: str = "ada") -> AsyncIterator[Workshop]:
+    async with open_app(settings, llm=llm) as app:
+        workshop = Workshop(app=app, user_id=await app.local_user(username))
+        app.events.listen(workshop.events.append)
+        yield workshop
+
+
+@pytest.fixture
+async def open_workshop(tmp_path: Path, database_url: str) -> AsyncIterator[OpenWorkshop]:
+    """Open workshops that share one database and one home, as processes of one installation do."""
+    async with AsyncExitStack() as stack:
+
+        async def open_one(
+            script: Mapping[str, str] | None = None, *, llm: LLM | None = None, **settings: object
+        ) -> Workshop:
+            made = settings_for(home=tmp_path / "home", database_url=database_url, **settings)  # type: ignore[arg-type]
+            model = llm or (scripted(script) if script is not None else None)
+            return await stack.enter_async_context(opened(made, llm=model))
+
+        yield open_one
