@@ -1,10 +1,13 @@
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
 from tests.billing.scene import MODEL, RATES, Scene, set_scene, usage_costing
 
 from bottega.billing import ledger
@@ -26,6 +29,7 @@ from bottega.projects.tables import Project
 from bottega.users.tables import User
 
 CREDIT = Decimal(1)
+WAITING = text("SELECT pid FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))")
 
 
 async def grant(scene: Scene, *, credits: str, key: str, user_id: int | None = None) -> Entry:
@@ -37,6 +41,16 @@ async def grant(scene: Scene, *, credits: str, key: str, user_id: int | None = N
             transaction_type="purchase",
             idempotency_key=key,
         )
+
+
+@asynccontextmanager
+async def blocking(database: Database, *, user_id: int) -> AsyncIterator[AsyncSession]:
+    """Lend a transaction that commits only once another one waits for it."""
+    async with database.transaction() as session:
+        await session.execute(text("SELECT FROM users WHERE id = :id FOR UPDATE"), {"id": user_id})
+        yield session
+        while not (await session.scalars(WAITING)).all():  # noqa: ASYNC110 -- the event is in the server
+            await asyncio.sleep(0.005)
 
 
 async def test_a_balance_is_the_sum_of_its_transactions(database: Database) -> None:
@@ -58,10 +72,19 @@ async def test_a_repeated_grant_returns_the_first_result(database: Database) -> 
     assert await scene.money() == (Decimal(105), Decimal(0))
 
 
-async def test_grants_that_race_with_one_key_move_the_balance_once(database: Database) -> None:
+async def test_a_grant_that_races_with_its_twin_returns_the_twins_result(database: Database) -> None:
     scene = await set_scene(database)
-    entries = await asyncio.gather(*(grant(scene, credits="5", key="order:1") for _ in range(8)))
-    assert sorted(entry.repeated for entry in entries) == [False] + 7 * [True]
+    async with blocking(database, user_id=scene.user_id) as session:
+        first = await ledger.grant(
+            session,
+            user_id=scene.user_id,
+            credits=Decimal(5),
+            transaction_type="purchase",
+            idempotency_key="order:1",
+        )
+        twin = asyncio.create_task(grant(scene, credits="5", key="order:1"))
+    assert (await twin).repeated
+    assert (await twin).id == first.id
     assert await scene.money() == (Decimal(105), Decimal(0))
 
 
@@ -185,9 +208,13 @@ async def test_a_project_holds_and_spends_no_more_than_its_limit(database: Datab
 async def test_holds_that_race_do_not_pass_a_projects_limit_together(database: Database) -> None:
     scene = await set_scene(database)
     await scene.limit_project("10")
-    held = await asyncio.gather(*(scene.hold("4") for _ in range(8)), return_exceptions=True)
-    assert sum(not isinstance(result, BaseException) for result in held) == 2
-    assert await scene.money() == (Decimal(100), Decimal(8))
+    async with blocking(database, user_id=scene.user_id) as session:
+        await ledger.hold(session, call=scene.call(), credits=Decimal(6), ttl_seconds=60)
+        twin = asyncio.create_task(scene.hold("6"))
+    with pytest.raises(ProjectLimitReached) as refused:
+        await twin
+    assert refused.value.available == Decimal(4)
+    assert await scene.money() == (Decimal(100), Decimal(6))
     assert await scene.faults() == []
 
 

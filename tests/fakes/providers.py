@@ -63,7 +63,9 @@ class Reply:
     usage: bool = True  # False: none is sent, as by some local servers
     delay_seconds: float = 0.0  # before the first byte
     comments: int = 1  # ": OPENROUTER PROCESSING" before the first event
-    ping_for_ever_seconds: float | None = None  # nothing but comments, this far apart
+    ping_for_ever_seconds: float | None = None  # nothing but `ping`, this far apart
+    ping: bytes = b": OPENROUTER PROCESSING\n\n"
+    hang_up_after_finish: bool = False  # no usage, no goodbye
     piece_characters: int = 400
     pause_seconds: float = 0.0  # between pieces
     cut_after: int | None = None  # characters; then half an event, then the connection is gone

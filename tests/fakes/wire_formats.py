@@ -78,6 +78,8 @@ async def gemini_stream(reply: "Reply", meter: Meter) -> AsyncIterator[bytes]:
             yield _data(_google(meter, reply) | {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}})
         elif reply.finish != "none":
             yield _data(event("", finish=GEMINI_FINISHES[reply.finish]))
+        if reply.hang_up_after_finish:
+            raise HangUp
     finally:
         meter.settle_what_was_sent()
 
@@ -96,6 +98,8 @@ async def openrouter_stream(reply: "Reply", meter: Meter) -> AsyncIterator[bytes
         if reply.finish == "none":
             return
         yield event({"content": ""}, finish=OPENAI_FINISHES[reply.finish])
+        if reply.hang_up_after_finish:
+            raise HangUp
         if reply.usage:
             yield _data(_chunk(meter) | {"choices": [], "usage": _openai_usage(meter, reply)})
         yield b"data: [DONE]\n\n"
@@ -107,7 +111,7 @@ async def _faults_and_text(reply: "Reply", meter: Meter, *, event: Callable[[str
     """Send the text in pieces, up to the character where something was scripted to happen."""
     await asyncio.sleep(reply.delay_seconds)
     while reply.ping_for_ever_seconds is not None:
-        yield COMMENT
+        yield reply.ping
         await asyncio.sleep(reply.ping_for_ever_seconds)
     stops = [reply.cut_after, reply.stall_after, reply.fail_after, reply.garbage_after]
     end = min((stop for stop in stops if stop is not None), default=len(reply.text))

@@ -1,4 +1,4 @@
-"""A whole workshop for journeys: PostgreSQL, ledger, index, git, sandbox and archive are real; the words are scripted."""
+"""A whole workshop for journeys: only the words are scripted; every part, from PostgreSQL to the sandbox, is real."""
 
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping

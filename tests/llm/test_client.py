@@ -146,6 +146,7 @@ FAULTS: dict[str, tuple[Reply, type[ProviderError]]] = {
     "stalled midway": (Reply(text="abcdef", stall_after=3), Stalled),
     "silent": (Reply(delay_seconds=60), Stalled),
     "only pings": (Reply(ping_for_ever_seconds=0.02), Stalled),
+    "only empty events": (Reply(ping_for_ever_seconds=0.02, ping=b"data: {}\n\n"), Stalled),
 }
 
 
@@ -159,6 +160,7 @@ async def test_what_goes_wrong_is_named_and_reported_to_the_keys(fake: FakeProvi
         error = await failure_of(client, model)
 
     assert type(error) is kind
+    assert "was not done after" not in error.message, "a stall is noticed long before the ceiling"
     assert keys.failures == [error]
     assert keys.successes == 0
     assert error.key_fingerprint == "0123456789ab"
@@ -213,6 +215,17 @@ async def test_usage_that_never_came_is_asked_for_and_else_estimated(fake: FakeP
     assert (asked.usage_estimated, asked.cost_usd) == (False, fake.charged[0].cost_usd)
     assert (estimated.usage_estimated, estimated.cost_usd) == (True, None)
     assert estimated.usage == Usage(input_tokens=5, output_tokens=100)
+
+
+@pytest.mark.parametrize("model", BOTH)
+async def test_a_finished_reply_is_kept_when_the_goodbye_is_lost(
+    fake: FakeProviders, client: LLMClient, model: str
+) -> None:
+    fake.enqueue(Reply(text="all of it", hang_up_after_finish=True))
+    reply = await client.complete(a_request(model))
+    assert reply.text == "all of it"
+    assert reply.usage.output_tokens == fake.charged[0].output_tokens
+    assert not reply.usage_estimated
 
 
 async def test_the_cost_of_a_past_call_can_be_asked(fake: FakeProviders, client: LLMClient) -> None:

@@ -146,6 +146,13 @@ def test_what_is_rendered_is_read_back(written: list[Edit]) -> None:
     assert parse_edits(render_edits(written)) == tuple(written)
 
 
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize("reply", ["```" + " " * 80_000 + "x`", "\n" * 80_000, "a " * 40_000 + ":", "```py\n" * 20_000])
+def test_a_strange_reply_costs_no_time(reply: str) -> None:
+    with pytest.raises(EditRefused):
+        parse_edits(reply)
+
+
 @given(st.text())
 def test_any_text_is_read_or_refused(reply: str) -> None:
     with contextlib.suppress(EditRefused):

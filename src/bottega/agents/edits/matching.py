@@ -22,6 +22,7 @@ _PUNCTUATION = str.maketrans(
     }
 )
 _HINT_LINES = 12
+_HINT_SEARCHED = 40  # a hint must not cost seconds
 _MAX_ALIGNED_LINES = 2000
 
 
@@ -175,11 +176,11 @@ def _not_found(lines: list[str], wanted: list[str]) -> str:
 def _nearest(lines: list[str], wanted: list[str], opening: str) -> int | None:
     """Return where most of the wanted lines stand, or a line like the first of them. For a hint only."""
     scores: dict[int, int] = {}
-    for offset, line in enumerate(wanted):
+    for offset, line in enumerate(wanted[:_HINT_SEARCHED]):
         if line:
             for at in (n for n, text in enumerate(lines) if text == line and n >= offset):
                 scores[at - offset] = scores.get(at - offset, 0) + 1
     if scores:
         return max(scores, key=lambda at: (scores[at], -at))
-    close = difflib.get_close_matches(opening, lines, n=1)
+    close = difflib.get_close_matches(opening, lines[: _HINT_SEARCHED * 100], n=1)
     return lines.index(close[0]) if close else None

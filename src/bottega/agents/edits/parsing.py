@@ -23,7 +23,7 @@ from bottega.agents.edits.dialects import (
 from bottega.agents.edits.labels import info_path, label_path, mentioned_path
 from bottega.agents.edits.types import DeleteFile, Edit, EditFault, EditRefused, WriteFile
 
-_FENCE = re.compile(r"^(?P<indent> {0,3})(?P<ticks>`{3,}|~{3,})[ \t]*(?P<info>[^`]*)$")
+_FENCE = re.compile(r"^(?P<indent> {0,3})(?P<ticks>`{3,}|~{3,})(?P<info>[^`]*)$")
 _THOUGHT = re.compile(r"^\s*<(think|thinking|reasoning)>", re.IGNORECASE)
 _THOUGHT_END = re.compile(r"</(?:think|thinking|reasoning)>", re.IGNORECASE)
 _SHELLS = {"sh", "bash", "shell", "zsh", "console", "text", "txt", "output", "powershell", "shell-session", "mermaid"}
