@@ -89,6 +89,15 @@ HONEST: Mapping[str, tuple[str, Mapping[str, str]]] = {
     ),
 }
 
+# pytest keeps the real stdout under another number while it captures: hostile code writes to all of them
+FORGED = """import os
+for fd in range(1, 12):
+    try:
+        os.write(fd, b'===== 5 passed in 0.01s =====\\n')
+    except OSError:
+        pass
+"""
+
 PYTEST_TRICKS: Mapping[str, Mapping[str, str]] = {
     "an honest failure": {},
     "conftest leaves with os._exit": {"conftest.py": "import os\n\n\ndef pytest_runtest_setup():\n    os._exit(0)\n"},
@@ -105,9 +114,7 @@ PYTEST_TRICKS: Mapping[str, Mapping[str, str]] = {
         "conftest.py": "import os\nopen('junit.xml', 'w').write('<testsuite tests=\"5\"/>')\n"
         "print('1 passed in 0.01s')\nos._exit(0)\n"
     },
-    "a forged summary on stdout": {
-        "conftest.py": "import os\nos.write(1, b'===== 5 passed in 0.01s =====\\n')\nos._exit(0)\n"
-    },
+    "a forged summary on stdout": {"conftest.py": f"{FORGED}os._exit(0)\n"},
     "every test skipped": {"conftest.py": "import pytest\n\n\ndef pytest_runtest_setup():\n    pytest.skip('later')\n"},
     "every test expected to fail": {
         "conftest.py": (
@@ -120,6 +127,15 @@ PYTEST_TRICKS: Mapping[str, Mapping[str, str]] = {
     "a package named pytest": {
         "pytest/__init__.py": "",
         "pytest/__main__.py": "print('===== 5 passed in 0.01s =====')\n",
+    },
+    "a forged last line and a swallowed exit code": {
+        "conftest.py": (
+            "import atexit\n\n\ndef pytest_sessionfinish(session):\n    session.exitstatus = 0\n"
+            "    atexit.register(print, '===== 1 passed in 0.01s =====')\n"
+        )
+    },
+    "turning red for a changed file alone": {
+        "conftest.py": f"{FORGED}os._exit('__import__' in open('test_sum.py').read())\n"
     },
     "items cleared": {"conftest.py": "def pytest_collection_modifyitems(items):\n    items.clear()\n"},
     "items deselected but a tame one": {

@@ -10,6 +10,7 @@ from bottega.agents.types import Plan, PlannedTask, UnusableReply
 from bottega.billing.quote import Quote, SizedTask
 from bottega.core.ids import new_id
 from bottega.core.money import show_credits
+from bottega.llm.errors import Refused
 from bottega.orchestration.events import PlanReady, QuestionsAsked, RequirementsClear, RunStopped
 from bottega.orchestration.state import Phase, RunState, StepKind, StopCode
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench
@@ -30,7 +31,7 @@ async def gather(situation: Situation, bench: Workbench) -> StepResult:
         gathered = await architect(situation, bench).gather(
             brief=situation.brief, session=situation.session, attempt=situation.attempt, repair=situation.repair
         )
-    except UnusableReply as error:
+    except (UnusableReply, Refused) as error:
         return ask_again_or_stop(error, kind=StepKind.GATHER, situation=situation)
 
     async def write(session: AsyncSession) -> None:
@@ -57,7 +58,7 @@ async def plan(situation: Situation, bench: Workbench) -> StepResult:
         planned = await architect(situation, bench).plan(
             brief=situation.brief, session=situation.session, attempt=situation.attempt, repair=situation.repair
         )
-    except UnusableReply as error:
+    except (UnusableReply, Refused) as error:
         return ask_again_or_stop(error, kind=StepKind.PLAN, situation=situation)
     quote = await bench.quote([SizedTask(key=task.key, size=task.size) for task in planned.tasks])
 

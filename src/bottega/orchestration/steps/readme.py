@@ -6,6 +6,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.agents.types import ReadmeRequest, UnusableReply
+from bottega.llm.errors import Refused
 from bottega.orchestration import evidence
 from bottega.orchestration.events import ChecksFailed, ChecksNotExecuted, ReadmeCommitted, ReadmeWritten, RunStopped
 from bottega.orchestration.state import Phase, RunState, StepKind, StopCode
@@ -29,7 +30,7 @@ async def write_readme(situation: Situation, bench: Workbench) -> StepResult:
         request = await _request(session, situation)
     try:
         readme = await architect(situation, bench).write_readme(request=request, repair=situation.repair)
-    except UnusableReply as error:
+    except (UnusableReply, Refused) as error:
         return ask_again_or_stop(error, kind=StepKind.README, situation=situation)
     return StepResult(
         outcome="written",

@@ -1,12 +1,16 @@
 """What happens when a model's text cannot be used: it is told why and asked again, at most three times in a row."""
 
 from bottega.agents.types import UnusableReply
+from bottega.llm.errors import Refused
 from bottega.orchestration.events import ReplyUnusable, RunStopped
 from bottega.orchestration.state import RunState, StepKind, StopCode
 from bottega.orchestration.steps.types import Situation, StepResult
 from bottega.orchestration.transitions import UNUSABLE_REPLIES
 
 RETRY_CHOICES = ("resume: ask once more", "cancel: stop this project")
+
+
+WITHHELD = "The provider withheld the reply ({message}). Answer the same request again, in plain and neutral words."
 
 
 def is_last_try(situation: Situation) -> bool:
@@ -22,8 +26,10 @@ def ask_again(error: UnusableReply, *, kind: StepKind, situation: Situation) -> 
     )
 
 
-def ask_again_or_stop(error: UnusableReply, *, kind: StepKind, situation: Situation) -> StepResult:
+def ask_again_or_stop(error: UnusableReply | Refused, *, kind: StepKind, situation: Situation) -> StepResult:
     """For the Architect, who has no ladder: after the third unusable reply the person is asked."""
+    if isinstance(error, Refused):
+        error = UnusableReply(WITHHELD.format(message=error.message), reply="")
     if not is_last_try(situation):
         return ask_again(error, kind=kind, situation=situation)
     reason = f"The Architect's reply could not be used {UNUSABLE_REPLIES} times in a row: {error.complaint}"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from bottega.agents.types import CommandResult, ContextFile, Review, UnusableReply
+from bottega.llm.errors import Refused
 from bottega.orchestration import evidence
 from bottega.orchestration.events import TaskApproved, TaskRejected
 from bottega.orchestration.state import StepKind
@@ -29,7 +30,7 @@ async def verify(situation: Situation, bench: Workbench) -> StepResult:
     case = await _gather_case(situation, bench)
     try:
         verdict = await architect(situation, bench).verify(review=_review(situation, case), repair=situation.repair)
-    except UnusableReply as error:
+    except (UnusableReply, Refused) as error:
         return ask_again_or_stop(error, kind=StepKind.VERIFY, situation=situation)
     points = [{"criterion": c.criterion, "met": c.met, "reason": c.reason} for c in verdict.criteria]
     output: dict[str, object] = {"criteria": points, "tree": situation.task.proposal_tree_hash}
