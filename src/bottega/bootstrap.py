@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from sqlalchemy import select
-
 from bottega.agents.prompting import Prompts
+from bottega.billing import ledger
 from bottega.billing.accounts import open_account
 from bottega.billing.metering import Metering
 from bottega.billing.prices import PriceBook, seed_prices
@@ -39,7 +38,6 @@ from bottega.orchestration.steps.types import Workbench
 from bottega.projects.repository import ProjectRepository
 from bottega.sandbox.judge import CheckRunner
 from bottega.sandbox.probe import choose_sandbox
-from bottega.users.tables import User
 
 
 class HomeUnusable(AppError):
@@ -82,8 +80,7 @@ class App:
 
     async def available_credits(self, user_id: int) -> Decimal:
         async with self.database.transaction() as session:
-            statement = select(User.credit_balance - User.credit_held).where(User.id == user_id)
-            return (await session.execute(statement)).scalar_one()
+            return await ledger.available(session, user_id=user_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +128,7 @@ async def _assemble(settings: Settings, *, database: Database, gateway: LLM, clo
     models = (settings.models.architect, *settings.models.implementers)
     async with database.transaction() as session:
         await seed_prices(session, models=models, at=clock.now())
+        await ledger.sweep(session)  # holds of calls whose process died and whose run was not taken up since
     terms = Terms(markup=settings.billing.markup_factor, credit_value_usd=settings.billing.platform_credit_value_usd)
     prices = PriceBook()
     listeners = Listeners()

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -34,7 +34,7 @@ from bottega.billing.types import Call, CallStatus, Cost, CostSource, Hold, Outc
 from bottega.core.clock import Clock
 from bottega.db.transaction import Database
 from bottega.llm.errors import ProviderError
-from bottega.llm.types import LLM, Completion, CompletionRequest, Usage
+from bottega.llm.types import LLM, Completion, CompletionRequest, FinishReason, Usage
 
 _log = structlog.get_logger()
 _SMALLEST_SHARE = 4  # a reply cut below a quarter of what was asked for is not worth paying for
@@ -177,8 +177,20 @@ class MeteredLLM:
             elapsed_ms = int((self._metering.clock.monotonic() - begun) * 1000)
             await asyncio.shield(self._void(started, error=error, elapsed_ms=elapsed_ms))
             raise
-        self._owed.append(_owed(started, completion=completion, terms=self._metering.terms))
+        owed = _owed(started, completion=completion, terms=self._metering.terms)
+        if completion.finish is FinishReason.LENGTH and started.request.max_output_tokens < request.max_output_tokens:
+            await self._give_up_shortened(request, owed)
+        self._owed.append(owed)
         return completion
+
+    async def _give_up_shortened(self, request: CompletionRequest, owed: _Owed) -> NoReturn:
+        """Charge nothing for a reply that was cut because the credits allowed no longer one; say what it would take."""
+        async with self._metering.database.transaction() as session:
+            await ledger.void(session, usage_id=owed.usage_id, status=CallStatus.FAILED, outcome=owed.outcome)
+            price = await self._metering.prices.price(session, model=request.model)
+            available = await ledger.available(session, user_id=self._user_id)
+        needed = charge_credits(worst_case_usd(price, request), terms=self._metering.terms)
+        raise InsufficientCredits(needed=needed, available=available)
 
     async def _start(self, request: CompletionRequest) -> _Started:
         """Hold the worst case; when that is too much, that of a shorter reply; at a price replaced meanwhile, again."""
@@ -216,6 +228,8 @@ class MeteredLLM:
         async with self._metering.database.transaction() as session:
             price = await self._metering.prices.price(session, model=request.model)
         terms = self._metering.terms
+        if not terms.markup:
+            return None
         budget_usd = available * terms.credit_value_usd / terms.markup
         tokens = output_tokens_within(price, request, budget_usd=budget_usd)
         if tokens * _SMALLEST_SHARE < request.max_output_tokens:

@@ -242,6 +242,8 @@ def exit_code(status: Status) -> int:
         return Exit.DELIVERED
     if status.stop_code is StopCode.PROVIDER:
         return Exit.PROVIDER_FAILED
+    if status.stop_code is StopCode.CONFIGURATION:
+        return Exit.USAGE
     if status.stop_code is StopCode.OUT_OF_CREDITS:
         return Exit.OUT_OF_CREDITS
     return Exit.NEEDS_PERSON
