@@ -25,7 +25,7 @@ from bottega.db.transaction import Database
 from bottega.delivery.storage import StorageService
 from bottega.indexing.service import CodebaseIndexingService
 from bottega.keys.manager import APIKeyManager
-from bottega.llm.client import LLMClient
+from bottega.llm.client import LLMClient, Patience
 from bottega.llm.gemini import Gemini
 from bottega.llm.openrouter import OpenAIChat
 from bottega.llm.retry import RetryPolicy
@@ -110,8 +110,13 @@ async def database_url(settings: Settings) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, *, llm: LLM | None = None) -> AsyncIterator[App]:
-    """Open everything a process needs and close it again. `llm` replaces the gateway (the demo's script, tests)."""
+async def open_app(
+    settings: Settings, *, llm: LLM | None = None, patience: Patience | None = None
+) -> AsyncIterator[App]:
+    """Open everything a process needs and close it again.
+
+    `llm` replaces the gateway (the demo's script, tests), `patience` is how long the gateway bears silence.
+    """
     clock = SystemClock()
     _make_home(settings.platform.bottega_home)
     async with AsyncExitStack() as stack:
@@ -119,7 +124,7 @@ async def open_app(settings: Settings, *, llm: LLM | None = None) -> AsyncIterat
         await upgrade(url=url)
         database = Database(url=url)
         stack.push_async_callback(database.close)
-        gateway = llm or await _open_gateway(settings, clock=clock, stack=stack)
+        gateway = llm or await _open_gateway(settings, clock=clock, stack=stack, patience=patience)
         yield await _assemble(settings, database=database, gateway=gateway, clock=clock)
 
 
@@ -192,7 +197,7 @@ class _Quotes:
         return quote(tasks=tasks, architect=architect, implementers=ladder, terms=self.terms)
 
 
-async def _open_gateway(settings: Settings, *, clock: Clock, stack: AsyncExitStack) -> LLM:
+async def _open_gateway(settings: Settings, *, clock: Clock, stack: AsyncExitStack, patience: Patience | None) -> LLM:
 
     models = settings.models
     secret = _secret(settings.platform.bottega_home / "fingerprint.key")
@@ -202,7 +207,7 @@ async def _open_gateway(settings: Settings, *, clock: Clock, stack: AsyncExitSta
         fingerprint_key=secret,
     )
     dialects = [Gemini(base_url=models.gemini_base_url), OpenAIChat(base_url=models.openrouter_base_url)]
-    client = LLMClient(dialects=dialects, keys=keys, clock=clock)
+    client = LLMClient(dialects=dialects, keys=keys, clock=clock, patience=patience)
     stack.push_async_callback(client.close)
     return client
 

@@ -28,7 +28,7 @@ def delay(
     return policy.next_delay(error, attempt=attempt, random=random)
 
 
-@pytest.mark.parametrize("kind", [RateLimited, Overloaded, Stalled, Interrupted, MalformedResponse])
+@pytest.mark.parametrize("kind", [RateLimited, Overloaded, Interrupted, MalformedResponse])
 def test_what_may_pass_is_tried_again(kind: type[ProviderError]) -> None:
     assert delay(kind("x", provider="google")) == 0.5
 
@@ -63,3 +63,8 @@ def test_the_bound_doubles_up_to_the_cap() -> None:
     assert [delay(error, attempt=n, random=lambda: 1.0) for n in (1, 2, 3)] == [1.0, 2.0, 3.0]
     endless = RetryPolicy(max_attempts=10**6)
     assert delay(error, attempt=10**5, random=lambda: 1.0, policy=endless) == endless.cap_seconds
+
+
+def test_a_silent_provider_is_left_at_once() -> None:
+    error = Stalled("said nothing for 60 s", provider="openrouter")
+    assert RetryPolicy().next_delay(error, attempt=1, random=lambda: 0.5) is None
