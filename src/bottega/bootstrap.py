@@ -39,6 +39,7 @@ from bottega.orchestration.steps.types import Workbench
 from bottega.projects.repository import ProjectRepository
 from bottega.sandbox.judge import CheckRunner
 from bottega.sandbox.probe import choose_sandbox
+from bottega.sandbox.types import Sandbox
 from bottega.users.tables import User
 
 
@@ -113,8 +114,11 @@ async def database_url(settings: Settings) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, *, llm: LLM | None = None) -> AsyncIterator[App]:
-    """Open everything a process needs and close it again. `llm` replaces the gateway (the demo's script, tests)."""
+async def open_app(settings: Settings, *, llm: LLM | None = None, sandbox: Sandbox | None = None) -> AsyncIterator[App]:
+    """Open everything a process needs and close it again.
+
+    `llm` replaces the gateway (the demo's script, tests), `sandbox` the strongest rung (benchmarks).
+    """
     clock = SystemClock()
     _make_home(settings.platform.bottega_home)
     async with AsyncExitStack() as stack:
@@ -122,12 +126,12 @@ async def open_app(settings: Settings, *, llm: LLM | None = None) -> AsyncIterat
         await upgrade(url=url)
         database = Database(url=url)
         stack.push_async_callback(database.close)
-        gateway = llm or await _open_gateway(settings, clock=clock, stack=stack)
-        yield await _assemble(settings, database=database, gateway=gateway, clock=clock)
+        llm = llm or await stack.enter_async_context(open_gateway(settings))
+        sandbox = sandbox or await choose_sandbox(preference=settings.sandbox.sandbox)
+        yield await _assemble(settings, database=database, llm=llm, sandbox=sandbox, clock=clock)
 
 
-async def _assemble(settings: Settings, *, database: Database, gateway: LLM, clock: Clock) -> App:
-
+async def _assemble(settings: Settings, *, database: Database, llm: LLM, sandbox: Sandbox, clock: Clock) -> App:
     models = (settings.models.architect, *settings.models.implementers)
     async with database.transaction() as session:
         await seed_prices(session, models=models, at=clock.now())
@@ -141,7 +145,7 @@ async def _assemble(settings: Settings, *, database: Database, gateway: LLM, clo
         prompts=Prompts(),
         architect_model=models[0],
         implementer_models=models[1:],
-        checks=CheckRunner(sandbox=await choose_sandbox(preference=settings.sandbox.sandbox)),
+        checks=CheckRunner(sandbox=sandbox),
         index=CodebaseIndexingService(database=database),
         repository=repositories,
         storage=storage,
@@ -153,7 +157,7 @@ async def _assemble(settings: Settings, *, database: Database, gateway: LLM, clo
         bench=bench,
         metering=Metering(
             database=database,
-            llm=gateway,
+            llm=llm,
             retry=lambda error, *, attempt: retry.next_delay(
                 error, attempt=attempt, random=secrets.SystemRandom().random
             ),
@@ -194,8 +198,10 @@ class _Quotes:
         return quote(tasks=tasks, architect=architect, implementers=ladder, terms=self.terms)
 
 
-async def _open_gateway(settings: Settings, *, clock: Clock, stack: AsyncExitStack) -> LLM:
-
+@asynccontextmanager
+async def open_gateway(settings: Settings) -> AsyncIterator[LLM]:
+    """Yield the unmetered way to the configured providers."""
+    clock = SystemClock()
     models = settings.models
     secret = _secret(settings.platform.bottega_home / "fingerprint.key")
     keys = APIKeyManager(
@@ -205,8 +211,10 @@ async def _open_gateway(settings: Settings, *, clock: Clock, stack: AsyncExitSta
     )
     dialects = [Gemini(base_url=models.gemini_base_url), OpenAIChat(base_url=models.openrouter_base_url)]
     client = LLMClient(dialects=dialects, keys=keys, clock=clock)
-    stack.push_async_callback(client.close)
-    return client
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 def _open_storage(settings: Settings, *, clock: Clock) -> StorageService:
