@@ -3,7 +3,7 @@
 import uuid
 from datetime import datetime
 
-from sqlalchemy import DateTime, ForeignKey, LargeBinary, String, Text, UniqueConstraint, text
+from sqlalchemy import DateTime, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bottega.db.base import Base
@@ -12,7 +12,11 @@ from bottega.db.types import CreatedAt
 
 class ApiKey(Base):
     __tablename__ = "api_keys"
-    __table_args__ = (UniqueConstraint("user_id", "provider", "fingerprint", postgresql_nulls_not_distinct=True),)
+    __table_args__ = (
+        UniqueConstraint("user_id", "provider", "fingerprint"),
+        # NULLs are distinct to the constraint above, and the pool's keys have no user
+        Index("uq_api_keys_pool", "provider", "fingerprint", unique=True, postgresql_where=text("user_id IS NULL")),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))

@@ -4,6 +4,7 @@ A task may only be finished on the tree its passing evidence was gathered on; `e
 """
 
 import hashlib
+import re
 import uuid
 from collections.abc import Sequence
 
@@ -25,6 +26,16 @@ def kept(output: str) -> str:
     if len(printable) <= KEPT_BYTES:
         return printable
     return f"[{len(printable) - KEPT_BYTES} characters before this were left out]\n{printable[-KEPT_BYTES:]}"
+
+
+_TELLING = re.compile(r"^\s*(?:E\s+)?(\w*(?:Error|Exception|Warning)\b: .+|assert .+|not ok .+)$")
+
+
+def telling_line(output: str) -> str:
+    """Return the line of a failed run that says most: its last error, else its last line."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [match.group(1) for line in lines if (match := _TELLING.match(line))]
+    return (errors or lines or [""])[-1]
 
 
 async def store(

@@ -18,7 +18,7 @@ from bottega.orchestration.state import RunState, StopCode
 
 PROVIDER_FAILURES = 6  # in a row, each after the gateway's own retries
 BACKOFF_SECONDS, BACKOFF_CAP_SECONDS = 2.0, 600.0
-TOP_UP_CHOICES = ("top up, then resume", "cancel: stop this project")
+TOP_UP_CHOICES = ("add credits, then resume", "cancel: stop this project")
 RESUME_CHOICES = ("resume: try again from here", "cancel: stop this project")
 
 

@@ -14,6 +14,8 @@ _COMMANDS = {
     "status": ("bottega.entrypoints.cli.projects:status", "Show where a project stands."),
     "download": ("bottega.entrypoints.cli.projects:download", "Write a project's archive, finished or not."),
     "cancel": ("bottega.entrypoints.cli.projects:cancel", "Stop a project for good."),
+    "credits": ("bottega.entrypoints.cli.credits:credits", "See and add credits."),
+    "pricing": ("bottega.entrypoints.cli.pricing:pricing", "See and set what models cost."),
     "ledger": ("bottega.entrypoints.cli.ledger:ledger", "Audit the ledger."),
     "db": ("bottega.entrypoints.cli.db:db", "Look after the database."),
 }

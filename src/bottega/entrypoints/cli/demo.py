@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from bottega.entrypoints.cli.build import Build, Options
 from bottega.entrypoints.cli.running import load_settings, run_app
 from bottega.llm.scripted import ScriptedProvider
 
+PURSE = Decimal(500)
 SCRIPT = Path(__file__).with_name("demo_script")
 
 
@@ -37,8 +39,9 @@ def demo(out: Path) -> None:
 
 
 def scripted(settings: Settings) -> Settings:
-    """Return the settings with scripted models in every role."""
+    """Return the settings with scripted models in every role, and a purse that lasts."""
     models = ModelSettings(
         architect_model="scripted/architect", implementer_models=("scripted/apprentice", "scripted/journeyman")
     )
-    return replace(settings, models=models)
+    billing = settings.billing.model_copy(update={"initial_credits": PURSE})
+    return replace(settings, models=models, billing=billing)

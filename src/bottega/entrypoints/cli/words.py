@@ -63,8 +63,8 @@ def line(event: Event) -> str | None:
             quoted = f"quote {event.low_credits} to {event.high_credits} credits, {event.available_credits} available"
             return f"[green]planned[/]  {_count(len(event.tasks), 'task')}; {quoted}"
         case events.TaskImplemented():
-            files = ", ".join(escape(path) for path in event.files)
-            return f"[blue]{event.task_key}[/] wrote     {files} [dim]{escape(event.model)}, attempt {event.attempt}[/]"
+            who = f"[dim]{escape(event.model)}, attempt {event.attempt}[/]"
+            return f"[blue]{event.task_key}[/] wrote     {_some(event.files)} {who}"
         case events.ReplyUnusable():
             where = f"{event.task_key} " if event.task_key else ""
             return f"{where}[yellow]reply unusable[/]  {_short(event.complaint)}; asked again"
@@ -146,6 +146,11 @@ def _of(task_key: str | None) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _some(paths: Sequence[str], limit: int = 4) -> str:
+    shown = ", ".join(escape(path) for path in paths[:limit])
+    return shown if len(paths) <= limit else f"{shown} and {len(paths) - limit} more"
 
 
 def _short(text: str, limit: int = 150) -> str:

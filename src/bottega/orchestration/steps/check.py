@@ -42,13 +42,19 @@ async def check(situation: Situation, bench: Workbench) -> StepResult:
         return StepResult(outcome="not_executed", output=output, task=view, write=write, events=(told,))
     broken = next((c for c in checks if not c.passed), None)
     if broken:
-        failed = ChecksFailed(task_key=task.key, command=broken.command, reason=broken.reason)
+        failed = told_failure(task.key, command=broken.command, check=broken)
         feedback = f"The check `{broken.command}` did not pass: {broken.reason}"
         return failure(
             situation, bench, outcome="failed", feedback=feedback, events=(failed,), output=output, write=write
         )
     passed = ChecksPassed(task_key=task.key, commands=len(checks), tests=sum(c.tests_run or 0 for c in checks))
     return StepResult(outcome="passed", output=output, task=checked(situation.task_view), write=write, events=(passed,))
+
+
+def told_failure(task_key: str | None, *, command: str, check: Check) -> ChecksFailed:
+    """Return the event that tells a person what failed and the line that says most about it."""
+    said = evidence.telling_line(check.result.output) if check.result.exit_code else ""
+    return ChecksFailed(task_key=task_key, command=command, reason=f"{check.reason}; {said}" if said else check.reason)
 
 
 def commands_for(task: Task, tasks: Sequence[Task]) -> tuple[str, ...]:

@@ -8,9 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bottega.agents.types import ReadmeRequest, UnusableReply
 from bottega.llm.errors import Refused
 from bottega.orchestration import evidence
-from bottega.orchestration.events import ChecksFailed, ChecksNotExecuted, ReadmeCommitted, ReadmeWritten, RunStopped
+from bottega.orchestration.events import ChecksNotExecuted, ReadmeCommitted, ReadmeWritten, RunStopped
 from bottega.orchestration.state import Phase, RunState, StepKind, StopCode
 from bottega.orchestration.steps import workspace
+from bottega.orchestration.steps.check import told_failure
 from bottega.orchestration.steps.commit import approved_at, write_commit
 from bottega.orchestration.steps.planning import architect
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench, Write
@@ -19,6 +20,7 @@ from bottega.orchestration.tables import Step
 from bottega.projects import service as projects
 from bottega.projects.tables import Project
 from bottega.projects.tree import tree_hash
+from bottega.sandbox.judge import Check
 
 README = "README.md"
 READMES = 3
@@ -81,7 +83,7 @@ async def check_readme(situation: Situation, bench: Workbench) -> StepResult:
         )
 
     if failed:
-        return _readme_failed(situation, why=failed.reason, write=write)
+        return _readme_failed(situation, failed, write=write)
     if all(c.passed for c in checks):
         return StepResult(outcome="passed", output={**output, "tree": tree}, write=write)
     told = ChecksNotExecuted(task_key=None, reason=checks[0].result.reason)
@@ -95,11 +97,11 @@ async def _last_output(session: AsyncSession, situation: Situation) -> dict[str,
     return output
 
 
-def _readme_failed(situation: Situation, *, why: str, write: Write) -> StepResult:
-    failed = ChecksFailed(task_key=None, command="the README's commands", reason=why)
+def _readme_failed(situation: Situation, check: Check, *, write: Write) -> StepResult:
+    failed = told_failure(None, command="the README's commands", check=check)
     if situation.attempt % READMES:
         return StepResult(outcome="failed", write=write, events=(failed,))
-    reason = f"The README's commands failed in a clean copy {READMES} times. The last time: {why}"
+    reason = f"The README's commands failed in a clean copy {READMES} times. The last time: {failed.reason}"
     stopped = RunStopped(stop_code=StopCode.README_FAILED, reason=reason, choices=CHOICES)
     return StepResult(
         outcome="failed",

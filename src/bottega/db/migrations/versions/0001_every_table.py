@@ -155,8 +155,14 @@ def upgrade() -> None:
             "provider",
             "fingerprint",
             name=op.f("uq_api_keys_user_id_provider_fingerprint"),
-            postgresql_nulls_not_distinct=True,
         ),
+    )
+    op.create_index(
+        "uq_api_keys_pool",
+        "api_keys",
+        ["provider", "fingerprint"],
+        unique=True,
+        postgresql_where=sa.text("user_id IS NULL"),
     )
     op.create_table(
         "payment_orders",

@@ -1,0 +1,63 @@
+"""`bottega credits`: what an account has, and adding to it. Whoever runs an installation may give what they like."""
+
+import uuid
+from decimal import Decimal, InvalidOperation
+
+import click
+
+from bottega.billing import ledger
+from bottega.bootstrap import App
+from bottega.core.money import show_credits
+from bottega.entrypoints.cli.running import fail, load_settings, local_username, run_app
+
+LARGEST_GRANT = Decimal(1_000_000)
+
+
+@click.group()
+def credits() -> None:
+    """See and add credits."""
+
+
+@credits.command()
+@click.option("--user", default=None, help="Whose account [default: yours].")
+def show(user: str | None) -> None:
+    """Show the credits that are available."""
+
+    async def work(app: App) -> Decimal:
+        return await app.available_credits(await app.local_user(user or local_username()))
+
+    click.echo(f"{show_credits(run_app(work, settings=load_settings()))} credits are available.")
+
+
+@credits.command()
+@click.argument("amount")
+@click.option("--user", default=None, help="Whose account [default: yours].")
+def grant(amount: str, user: str | None) -> None:
+    """Add AMOUNT credits to an account of this installation, as a row of the ledger."""
+    granted = _amount(amount)
+
+    async def work(app: App) -> Decimal:
+        user_id = await app.local_user(user or local_username())
+        async with app.database.transaction() as session:
+            await ledger.grant(
+                session,
+                user_id=user_id,
+                credits=granted,
+                transaction_type="adjustment",
+                idempotency_key=f"grant:cli:{uuid.uuid4()}",
+                description="Granted by the operator",
+            )
+        return await app.available_credits(user_id)
+
+    available = run_app(work, settings=load_settings())
+    click.echo(f"Granted {show_credits(granted)}; {show_credits(available)} credits are available.")
+
+
+def _amount(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        fail(f"'{text}' is not an amount of credits.")
+    if not amount.is_finite() or not 0 < amount <= LARGEST_GRANT:
+        fail(f"Grant more than 0 and at most {LARGEST_GRANT:,} credits.")
+    return amount
