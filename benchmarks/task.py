@@ -15,11 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from benchmarks.instant_provider import brief
 from benchmarks.processes import ROOT, Provider, Ran, Server, provider, run
+from rich.console import Console
+from rich.table import Table
 
 TASKS = 13  # the first warms up
 BUILDS = 5
@@ -72,7 +71,7 @@ def _environment(home: Path, models: Provider) -> dict[str, str]:
     }
 
 
-# -- one-task projects, each a process ------------------------------------------------------------------------------------
+# -- one-task projects, each a process ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +130,7 @@ def running_database(environment: dict[str, str]) -> Iterator[None]:
         process.stdout.close()
 
 
-# -- one warm process -----------------------------------------------------------------------------------------------------
+# -- one warm process --------------------------------------------------------------------------------------------------
 
 
 def warm(folder: Path, environment: dict[str, str]) -> list[dict[str, float]]:
@@ -162,27 +161,23 @@ def warm_rows(tasks: Sequence[dict[str, float]]) -> list[Row]:
     ]
 
 
-# -- an installation ------------------------------------------------------------------------------------------------------
+# -- an installation ---------------------------------------------------------------------------------------------------
 
 
 def installed_bytes(venv: Path) -> int:
-    """Install what running needs, with its bytecode, and return what that takes on disk."""
+    """Install what running needs, as `make install` does, and return what that takes on disk."""
     uv = str(ROOT / ".tools" / "bin" / "uv")
     python = str(venv / "bin" / "python")
     requirements = str(ROOT / "requirements" / "run.txt")
-    quiet = {"capture_output": True, "check": True}
-    subprocess.run([uv, "venv", "--python", sys.executable, str(venv)], **quiet)  # type: ignore[call-overload]
-    subprocess.run(  # type: ignore[call-overload]
-        [uv, "pip", "sync", "--python", python, "--compile-bytecode", "--require-hashes", requirements], **quiet
-    )
-    sizes = {}
-    for path in venv.rglob("*"):
-        found = path.lstat()
-        sizes[found.st_dev, found.st_ino] = found.st_blocks * 512
-    return sum(sizes.values())
+    for arguments in (
+        ["venv", "--python", sys.executable, str(venv)],
+        ["pip", "sync", "--python", python, "--require-hashes", requirements],
+    ):
+        subprocess.run([uv, *arguments], capture_output=True, check=True)
+    return sum(path.lstat().st_blocks * 512 for path in venv.rglob("*"))
 
 
-# -- how it is shown ------------------------------------------------------------------------------------------------------
+# -- how it is shown ---------------------------------------------------------------------------------------------------
 
 
 def table(rows: Sequence[Row], *, title: str) -> Table:

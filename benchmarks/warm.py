@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
-from sqlalchemy import Engine, event
-
 from benchmarks.instant_provider import brief
 from benchmarks.processes import Server
+from sqlalchemy import Engine, event
+
 from bottega.bootstrap import App, open_app, open_gateway
 from bottega.config import Settings
 from bottega.core.log import configure_logging

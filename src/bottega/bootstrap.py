@@ -126,9 +126,9 @@ async def open_app(settings: Settings, *, llm: LLM | None = None, sandbox: Sandb
         await upgrade(url=url)
         database = Database(url=url)
         stack.push_async_callback(database.close)
-        llm = llm or await stack.enter_async_context(open_gateway(settings))
-        sandbox = sandbox or await choose_sandbox(preference=settings.sandbox.sandbox)
-        yield await _assemble(settings, database=database, llm=llm, sandbox=sandbox, clock=clock)
+        gateway = await stack.enter_async_context(open_gateway(settings)) if llm is None else llm
+        rung = sandbox or await choose_sandbox(preference=settings.sandbox.sandbox)
+        yield await _assemble(settings, database=database, llm=gateway, sandbox=rung, clock=clock)
 
 
 async def _assemble(settings: Settings, *, database: Database, llm: LLM, sandbox: Sandbox, clock: Clock) -> App:
