@@ -51,6 +51,7 @@ class Provider:
 
 @contextmanager
 def provider(log: Path) -> Iterator[Provider]:
+    log.unlink(missing_ok=True)
     process = subprocess.Popen([sys.executable, "-m", "benchmarks.instant_provider", str(log)], cwd=ROOT)
     try:
         started = Provider(log)
