@@ -1,13 +1,15 @@
 """The composition root: Settings in, a running App out. Every concrete class is chosen here and nowhere else."""
 
+import asyncio
 import os
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import select
 
@@ -41,6 +43,8 @@ from bottega.sandbox.judge import CheckRunner
 from bottega.sandbox.probe import choose_sandbox
 from bottega.sandbox.types import Sandbox
 from bottega.users.tables import User
+
+T = TypeVar("T")
 
 
 class HomeUnusable(AppError):
@@ -122,13 +126,29 @@ async def open_app(settings: Settings, *, llm: LLM | None = None, sandbox: Sandb
     clock = SystemClock()
     _make_home(settings.platform.bottega_home)
     async with AsyncExitStack() as stack:
+        # Probing waits for a process of its own; the database can be opened while it does.
+        probed = await stack.enter_async_context(_meanwhile(_rung(settings, given=sandbox)))
         url = await stack.enter_async_context(database_url(settings))
         await upgrade(url=url)
         database = Database(url=url)
         stack.push_async_callback(database.close)
         gateway = await stack.enter_async_context(open_gateway(settings)) if llm is None else llm
-        rung = sandbox or await choose_sandbox(preference=settings.sandbox.sandbox)
-        yield await _assemble(settings, database=database, llm=gateway, sandbox=rung, clock=clock)
+        yield await _assemble(settings, database=database, llm=gateway, sandbox=await probed, clock=clock)
+
+
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[None, None, T]) -> AsyncIterator["asyncio.Task[T]"]:
+    """Lend a task that has ended, one way or the other, when the block does."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _rung(settings: Settings, *, given: Sandbox | None) -> Sandbox:
+    return given or await choose_sandbox(preference=settings.sandbox.sandbox)
 
 
 async def _assemble(settings: Settings, *, database: Database, llm: LLM, sandbox: Sandbox, clock: Clock) -> App:
