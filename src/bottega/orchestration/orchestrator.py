@@ -21,6 +21,7 @@ from bottega.db.transaction import Database
 from bottega.delivery.report import ReceiptLine
 from bottega.orchestration import journal, messages, packing
 from bottega.orchestration.advance import render_status
+from bottega.orchestration.briefs import clean_brief
 from bottega.orchestration.events import Event, PlanApproved, ProjectStarted, RunResumed
 from bottega.orchestration.messages import (
     AnswerNext,
@@ -41,28 +42,6 @@ from bottega.orchestration.transitions import retried
 from bottega.projects import service as projects
 from bottega.projects.repository import ProjectRepository
 from bottega.projects.tables import Project, Question
-
-MAX_BRIEF_BYTES = 50_000
-_TITLE_LENGTH = 80
-
-
-class EmptyBrief(AppError):
-    code = "empty_brief"
-    http_status = 422
-
-    def __init__(self) -> None:
-        super().__init__("The brief is empty. Say in a few sentences what you want built.")
-
-
-class BriefTooLong(AppError):
-    code = "brief_too_long"
-    http_status = 413
-
-    def __init__(self, *, size_bytes: int) -> None:
-        super().__init__(
-            f"The brief has {size_bytes:,} bytes; at most {MAX_BRIEF_BYTES:,} fit. Keep what the software must do and"
-            " leave out examples of data."
-        )
 
 
 class NothingToDo(AppError):
@@ -171,18 +150,12 @@ class ModelOrchestrator:
         Raises:
             EmptyBrief, BriefTooLong
         """
-        text = brief.replace("\x00", "").strip()
-        size = len(text.encode())
-        if not text:
-            raise EmptyBrief
-        if size > MAX_BRIEF_BYTES:
-            raise BriefTooLong(size_bytes=size)
-        title = text.splitlines()[0].lstrip("# ").strip()[:_TITLE_LENGTH] or "Untitled Project"
+        clean = clean_brief(brief)
         async with self._database.transaction() as session:
-            project = await projects.create_project(session, user_id=user_id, title=title, description=text)
+            project = await projects.create_project(session, user_id=user_id, title=clean.title, description=clean.text)
             await session.execute(insert(Run).values(id=new_id(), project_id=project.id, user_id=user_id))
-            await _remember(session, project_id=project.id, user_id=user_id, channel=channel, text=text)
-            await journal.tell(session, project_id=project.id, run_id=None, events=(ProjectStarted(title=title),))
+            await _remember(session, project_id=project.id, user_id=user_id, channel=channel, text=clean.text)
+            await journal.tell(session, project_id=project.id, run_id=None, events=(ProjectStarted(title=clean.title),))
         return project.id
 
     async def questions(self, *, user_id: int, project_id: uuid.UUID) -> tuple[Question, ...]:

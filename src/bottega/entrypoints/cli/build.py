@@ -179,7 +179,7 @@ class Build:
         return True
 
     async def _approve(self, status: Status) -> bool:
-        self._screen.say(status.todo_markdown)
+        self._screen.say(f"{words.todo(status.todo_markdown)}\n")
         available = await self._app.available_credits(self._user_id)
         self._screen.say(words.quote(low=status.quote_low_credits, high=status.quote_high_credits, available=available))
         wish = "go" if self._options.takes_recommended else ""

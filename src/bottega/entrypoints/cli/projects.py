@@ -9,7 +9,7 @@ from rich.table import Table
 
 from bottega.bootstrap import App
 from bottega.core.money import show_credits
-from bottega.entrypoints.cli import delivery
+from bottega.entrypoints.cli import delivery, words
 from bottega.entrypoints.cli.running import load_settings, local_username, parse_project_id, run_app
 
 
@@ -44,7 +44,7 @@ def status(project: str) -> None:
         console.print(f"[bold]{escape(now.title)}[/]  {now.status}, {show_credits(now.credits_charged)} credits so far")
         if now.reason:
             console.print(escape(now.reason))
-        console.print(now.todo_markdown, markup=False)
+        console.print(words.todo(now.todo_markdown))
 
     run_app(work, settings=load_settings())
 

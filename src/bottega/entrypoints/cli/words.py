@@ -63,7 +63,7 @@ def line(event: Event) -> str | None:
             quoted = f"quote {event.low_credits} to {event.high_credits} credits, {event.available_credits} available"
             return f"[green]planned[/]  {_count(len(event.tasks), 'task')}; {quoted}"
         case events.TaskImplemented():
-            who = f"[dim]{escape(event.model)}, attempt {event.attempt}[/]"
+            who = f"[dim]attempt {event.attempt}, {escape(event.model.rpartition('/')[2])}[/]"
             return f"[blue]{event.task_key}[/] wrote     {_some(event.files)} {who}"
         case events.ReplyUnusable():
             where = f"{event.task_key} " if event.task_key else ""
@@ -134,6 +134,11 @@ def stopped(*, project_id: str, reason: str | None, choices: Sequence[str]) -> s
     return "\n".join([f"[yellow]Stopped.[/] {head}", *(["You can:", *rows] if rows else []), go_on])
 
 
+def todo(markdown: str) -> str:
+    """Return a TODO list as a terminal shows it."""
+    return escape(markdown.replace("**", "").strip())
+
+
 def quote(*, low: Decimal | None, high: Decimal | None, available: Decimal) -> str:
     if low is None or high is None:
         return "There is no quote for this plan."
@@ -148,11 +153,11 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _some(paths: Sequence[str], limit: int = 4) -> str:
+def _some(paths: Sequence[str], limit: int = 3) -> str:
     shown = ", ".join(escape(path) for path in paths[:limit])
     return shown if len(paths) <= limit else f"{shown} and {len(paths) - limit} more"
 
 
-def _short(text: str, limit: int = 150) -> str:
+def _short(text: str, limit: int = 90) -> str:
     flat = " ".join(text.split())
     return escape(flat if len(flat) <= limit else flat[: limit - 1] + "…")
