@@ -60,14 +60,14 @@ def line(event: Event) -> str | None:
         case events.QuestionsAsked():
             return f"[yellow]asks[/]     {_count(event.count, 'question')} before planning"
         case events.PlanReady():
-            quoted = f"quote {event.low_credits} to {event.high_credits} credits, {event.available_credits} available"
+            quoted = f"quote {event.low_credits} to {event.high_credits} credits"
             return f"[green]planned[/]  {_count(len(event.tasks), 'task')}; {quoted}"
         case events.TaskImplemented():
             who = f"[dim]attempt {event.attempt}, {escape(event.model.rpartition('/')[2])}[/]"
             return f"[blue]{event.task_key}[/] wrote     {_some(event.files)} {who}"
         case events.ReplyUnusable():
             where = f"{event.task_key} " if event.task_key else ""
-            return f"{where}[yellow]reply unusable[/]  {_short(event.complaint)}; asked again"
+            return f"{where}[yellow]reply unusable[/]  {_short(event.complaint).rstrip('.')}; asked again"
         case events.ModelEscalated():
             return f"[blue]{event.task_key}[/] [yellow]stronger[/]  {escape(event.model)} takes over"
         case events.ChecksPassed() | events.ChecksFailed() | events.ChecksNotExecuted():
@@ -117,7 +117,7 @@ def _ending_line(event: Event) -> str | None:
                 if event.next_model
                 else f"again in {event.retry_seconds} s"
             )
-            return f"[yellow]provider[/] {_short(event.message)}; {then}"
+            return f"[yellow]provider[/] {_short(event.message).rstrip('.')}; {then}"
         case events.Delivered():
             return f"[green]packed[/]   {_count(event.files, 'file')}, {event.size_bytes:,} bytes"
         case events.RunResumed():
@@ -142,7 +142,13 @@ def todo(markdown: str) -> str:
 def quote(*, low: Decimal | None, high: Decimal | None, available: Decimal) -> str:
     if low is None or high is None:
         return "There is no quote for this plan."
-    return f"Quote: {show_credits(low)} to {show_credits(high)} credits; you have {show_credits(available)}."
+    quoted = f"Quote: {show_credits(low)} to {show_credits(high)} credits; you have {show_credits(available)}."
+    if available >= low:
+        return quoted
+    warning = (
+        "[yellow]That may not be enough:[/] when they run out it stops, keeps everything, and goes on after a top-up."
+    )
+    return f"{quoted}\n{warning}"
 
 
 def _of(task_key: str | None) -> str:
@@ -161,3 +167,8 @@ def _some(paths: Sequence[str], limit: int = 3) -> str:
 def _short(text: str, limit: int = 90) -> str:
     flat = " ".join(text.split())
     return escape(flat if len(flat) <= limit else flat[: limit - 1] + "…")
+
+
+def _clause(text: str) -> str:
+    """Return a sentence that another clause follows."""
+    return _short(text).rstrip(".")
