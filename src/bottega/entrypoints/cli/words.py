@@ -11,6 +11,7 @@ from rich.markup import escape
 from bottega.core.money import show_credits
 from bottega.orchestration import events
 from bottega.orchestration.events import Event
+from bottega.orchestration.state import StopCode
 
 SCRIPTED = (
     "Scripted: every reply below was written in advance. All else is real: database, ledger, sandbox, git, index."
@@ -126,12 +127,23 @@ def _ending_line(event: Event) -> str | None:
             return None
 
 
-def stopped(*, project_id: str, reason: str | None, choices: Sequence[str]) -> str:
+def stopped(*, project_id: str, reason: str | None, choices: Sequence[str], stop_code: StopCode | None = None) -> str:
     """Return why a run waits and what the person can do, for the end of a command."""
     head = escape(reason or "It waits for you.")
     rows = [f"  - {escape(choice)}" for choice in choices]
-    go_on = f"Go on with: bottega resume {project_id}"
-    return "\n".join([f"[yellow]Stopped.[/] {head}", *(["You can:", *rows] if rows else []), go_on])
+    lines = [f"[yellow]Stopped.[/] {head}", *(["You can:", *rows] if rows else [])]
+    if stop_code is StopCode.OUT_OF_CREDITS:
+        lines.append("Add credits with: bottega credits grant 100")
+    return "\n".join([*lines, f"Go on with: bottega resume {project_id}"])
+
+
+def unanswered(*, project_id: str, questions: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """Return questions nobody was there to answer, and how to answer them: the end of a command without a terminal."""
+    lines = ["[yellow]Stopped.[/] Some questions want an answer before planning:"]
+    for number, (text, options) in enumerate(questions, start=1):
+        lines += [f"  {number}. {escape(text)}", *(f"     - {escape(option)}" for option in options)]
+    lines.append(f"Answer with: bottega resume {project_id} --answers FILE (a JSON list, in this order)")
+    return "\n".join([*lines, f"Or take the first of each: bottega resume {project_id} --yes"])
 
 
 def todo(markdown: str) -> str:
