@@ -29,7 +29,9 @@ def kept(output: str) -> str:
     return f"[{len(printable) - KEPT_BYTES} characters before this were left out]\n{printable[-KEPT_BYTES:]}"
 
 
-_TELLING = re.compile(r"^\s*(?:E\s+)?(\w*(?:Error|Exception|Warning)\b: .+|assert .+|not ok .+)$")
+_TELLING = re.compile(
+    r"^(?:E\s+)?((?!ResourceWarning)[\w.]*(?:Error|Exception|Expired|Warning)\b: .+|assert .+|not ok .+)$"
+)
 
 
 def telling_line(output: str) -> str:

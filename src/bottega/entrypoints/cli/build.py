@@ -18,6 +18,7 @@ from bottega.entrypoints.cli.screen import Screen
 from bottega.orchestration.events import RunStopped
 from bottega.orchestration.orchestrator import Status
 from bottega.orchestration.state import Phase, RunState, StopCode
+from bottega.projects.tables import Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,9 +208,21 @@ class Build:
             self._screen.console.print(delivery.receipt_table(receipt))
             self._screen.say(f"\n[bold green]Delivered[/] {path}")
         else:
-            choices = self._stopped.choices if self._stopped else ()
-            self._screen.say(words.stopped(project_id=str(self._project_id), reason=status.reason, choices=choices))
+            self._screen.say(await self._why_stopped(status))
         return exit_code(status)
+
+    async def _why_stopped(self, status: Status) -> str:
+        project_id = str(self._project_id)
+        if status.stop_code is StopCode.QUESTIONS:
+            asked = [(question.text, question.options) for question in await self._unanswered(status)]
+            return words.unanswered(project_id=project_id, questions=asked)
+        choices = self._stopped.choices if self._stopped else ()
+        return words.stopped(project_id=project_id, reason=status.reason, choices=choices, stop_code=status.stop_code)
+
+    async def _unanswered(self, status: Status) -> tuple[Question, ...]:
+        if status.stop_code is not StopCode.QUESTIONS:
+            return ()
+        return await self._app.orchestrator.questions(user_id=self._user_id, project_id=self._project_id)
 
     async def _delivered(self, status: Status) -> Path | None:
         if status.archive_key is None or status.state is not RunState.DONE:
@@ -224,6 +237,9 @@ class Build:
             "project_id": str(self._project_id),
             "status": status.status,
             "reason": status.reason,
+            "questions": [
+                {"text": question.text, "options": question.options} for question in await self._unanswered(status)
+            ],
             "files": await self._app.orchestrator.file_paths(user_id=self._user_id, project_id=self._project_id),
             "zip": str(path) if path else None,
             "credits": str(status.credits_charged),

@@ -20,8 +20,9 @@ def projects() -> None:
     async def work(app: App) -> Table:
         user_id = await app.local_user(local_username())
         table = Table(box=None, pad_edge=False)
-        for heading in ("Project", "Status", "Credits", "Title"):
-            table.add_column(heading)
+        table.add_column("Project", no_wrap=True, min_width=36)  # an id that is cut cannot be copied
+        for heading in ("Status", "Credits", "Title"):
+            table.add_column(heading, overflow="fold")
         for project in await app.orchestrator.projects(user_id=user_id):
             spent = show_credits(project.actual_credit_cost)
             table.add_row(str(project.id), project.status, spent, escape(project.title))
