@@ -116,7 +116,6 @@ class ArchitectAgent:
             context=fit_context(review.context, first=review.task.files),
             results=clip_results(review.results),
             findings=review.findings,
-            attempt=review.attempt,
         )
 
     def _readme_messages(self, request: ReadmeRequest, repair: Repair | None) -> tuple[Message, ...]:

@@ -249,7 +249,7 @@ def _started(todo: Situation, step: Do, bench: Workbench) -> StepStarted:
         kind=step.kind,
         task_key=step.task_key,
         title=title,
-        attempt=todo.attempt,
+        attempt=todo.task_view.attempts + 1 if step.kind is StepKind.IMPLEMENT else todo.attempt,
         model=str(model) if model else None,
         position=finished,
         total=len(todo.view.tasks),

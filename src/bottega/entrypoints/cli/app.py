@@ -14,7 +14,7 @@ _COMMANDS = {
     "status": ("bottega.entrypoints.cli.projects:status", "Show where a project stands."),
     "download": ("bottega.entrypoints.cli.projects:download", "Write a project's archive, finished or not."),
     "cancel": ("bottega.entrypoints.cli.projects:cancel", "Stop a project for good."),
-    "ledger": ("bottega.entrypoints.cli.ledger:ledger", "Audit the ledger."),
+    "ledger": ("bottega.entrypoints.cli.ledger:ledger", "Audit the ledger, or add credits."),
     "db": ("bottega.entrypoints.cli.db:db", "Look after the database."),
 }
 

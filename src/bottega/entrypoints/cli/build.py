@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
 
 from bottega.bootstrap import App
 from bottega.config import Settings
@@ -18,6 +19,7 @@ from bottega.entrypoints.cli.screen import Screen
 from bottega.orchestration.events import RunStopped
 from bottega.orchestration.orchestrator import Status
 from bottega.orchestration.state import Phase, RunState, StopCode
+from bottega.projects.tables import Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +165,7 @@ class Build:
     async def _answer_questions(self) -> bool:
         questions = await self._app.orchestrator.questions(user_id=self._user_id, project_id=self._project_id)
         said: dict[uuid.UUID, str] = {}
+        unanswered: list[Question] = []
         for position, question in enumerate(questions):
             answer = None
             if self._options.answers is not None:
@@ -172,14 +175,17 @@ class Build:
             if answer is None and self._options.may_ask:
                 answer = dialogue.ask(question, console=self._screen.console)
             if answer is None:
-                return False
-            self._screen.say(f"[dim]{question.text}[/] {answer}")
+                unanswered.append(question)
+                continue
+            self._screen.say(words.answered(question=question.text, answer=answer))
             said[question.id] = answer
+        if unanswered:
+            self._screen.say(words.open_questions([(question.text, question.options) for question in unanswered]))
         await self._app.orchestrator.answer(user_id=self._user_id, project_id=self._project_id, answers=said)
-        return True
+        return not unanswered
 
     async def _approve(self, status: Status) -> bool:
-        self._screen.say(status.todo_markdown)
+        self._screen.say(escape(status.todo_markdown))
         available = await self._app.available_credits(self._user_id)
         self._screen.say(words.quote(low=status.quote_low_credits, high=status.quote_high_credits, available=available))
         wish = "go" if self._options.takes_recommended else ""
@@ -207,8 +213,14 @@ class Build:
             self._screen.console.print(delivery.receipt_table(receipt))
             self._screen.say(f"\n[bold green]Delivered[/] {path}")
         else:
-            choices = self._stopped.choices if self._stopped else ()
-            self._screen.say(words.stopped(project_id=str(self._project_id), reason=status.reason, choices=choices))
+            self._screen.say(
+                words.stopped(
+                    project_id=str(self._project_id),
+                    reason=status.reason,
+                    choices=self._stopped.choices if self._stopped else (),
+                    wants_credits=status.stop_code is StopCode.OUT_OF_CREDITS,
+                )
+            )
         return exit_code(status)
 
     async def _delivered(self, status: Status) -> Path | None:

@@ -1,18 +1,25 @@
-"""`bottega ledger`: the money truths, audited."""
+"""`bottega ledger`: the money truths, audited, and credits for whoever runs this installation."""
 
 import dataclasses
 import json
+from decimal import Decimal, InvalidOperation
 
 import click
 
 from bottega.billing.audit import Finding, audit
+from bottega.billing.ledger import grant as grant_credits
 from bottega.bootstrap import App
-from bottega.entrypoints.cli.running import load_settings, run_app
+from bottega.core.ids import new_id
+from bottega.core.money import show_credits
+from bottega.entrypoints.cli.running import fail, load_settings, local_username, run_app
+
+CENT = Decimal("0.01")
+MOST_CREDITS = Decimal(1_000_000)  # of one grant: a slip of the hand is not worth a correction
 
 
 @click.group()
 def ledger() -> None:
-    """Audit the ledger."""
+    """Audit the ledger, and add credits to your account."""
 
 
 @ledger.command()
@@ -33,3 +40,38 @@ def check(*, as_json: bool) -> None:
     else:
         click.echo("All money truths hold.")
     raise SystemExit(1 if findings else 0)
+
+
+@ledger.command()
+@click.argument("credits")
+def grant(*, credits: str) -> None:
+    """Add CREDITS to your account. Whoever runs the workshop decides what a credit is backed by."""
+    amount = _amount(credits)
+
+    async def work(app: App) -> Decimal:
+        user_id = await app.local_user(local_username())
+        async with app.database.transaction() as session:
+            entry = await grant_credits(
+                session,
+                user_id=user_id,
+                credits=amount,
+                transaction_type="operator_grant",
+                idempotency_key=f"grant:operator:{new_id()}",
+                description="Credits added at the command line",
+            )
+        return entry.balance_after
+
+    balance = run_app(work, settings=load_settings())
+    click.echo(f"Added {show_credits(amount)} credits; the balance is {show_credits(balance)}.")
+
+
+def _amount(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite():
+        fail(f"'{text}' is not a number of credits. Try: bottega ledger grant 100")
+    if not CENT <= amount <= MOST_CREDITS or amount % CENT:
+        fail(f"Credits are added in hundredths, from {CENT} to {MOST_CREDITS:,} at a time.")
+    return amount

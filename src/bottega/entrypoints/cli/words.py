@@ -27,6 +27,9 @@ Implementers), or OPENROUTER_BASE_URL for any OpenAI-compatible server, in the e
     bottega build "a command line tool that ..."
 """
 
+_TOO_LITTLE = "That is less than the build needs: it will stop on its way, keep what is done, and wait for credits."
+ADD_CREDITS = "Add credits with: bottega ledger grant 100"
+
 _DOING = {
     "gather": "reading the brief",
     "plan": "planning",
@@ -60,7 +63,7 @@ def line(event: Event) -> str | None:
         case events.QuestionsAsked():
             return f"[yellow]asks[/]     {_count(event.count, 'question')} before planning"
         case events.PlanReady():
-            quoted = f"quote {event.low_credits} to {event.high_credits} credits, {event.available_credits} available"
+            quoted = f"quote {event.low_credits} to {event.high_credits} credits"
             return f"[green]planned[/]  {_count(len(event.tasks), 'task')}; {quoted}"
         case events.TaskImplemented():
             files = ", ".join(escape(path) for path in event.files)
@@ -126,18 +129,34 @@ def _ending_line(event: Event) -> str | None:
             return None
 
 
-def stopped(*, project_id: str, reason: str | None, choices: Sequence[str]) -> str:
+def stopped(*, project_id: str, reason: str | None, choices: Sequence[str] = (), wants_credits: bool = False) -> str:
     """Return why a run waits and what the person can do, for the end of a command."""
     head = escape(reason or "It waits for you.")
     rows = [f"  - {escape(choice)}" for choice in choices]
     go_on = f"Go on with: bottega resume {project_id}"
-    return "\n".join([f"[yellow]Stopped.[/] {head}", *(["You can:", *rows] if rows else []), go_on])
+    told = [f"[yellow]Stopped.[/] {head}", *(["You can:", *rows] if rows else [])]
+    return "\n".join([*told, *([ADD_CREDITS] if wants_credits else []), go_on])
+
+
+def open_questions(questions: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """Return questions nobody was there to answer, and how to answer them."""
+    rows = ["", *(row for text, options in questions for row in _question(text, options))]
+    return "\n".join([*rows, "", "Answer at a terminal, with --answers FILE, or take every first option with --yes."])
+
+
+def _question(text: str, options: Sequence[str]) -> list[str]:
+    return [f"[bold]{escape(text)}[/]", *(f"  {n}. {escape(option)}" for n, option in enumerate(options, start=1))]
+
+
+def answered(*, question: str, answer: str) -> str:
+    return f"[dim]{escape(question)}[/] {escape(answer)}"
 
 
 def quote(*, low: Decimal | None, high: Decimal | None, available: Decimal) -> str:
     if low is None or high is None:
         return "There is no quote for this plan."
-    return f"Quote: {show_credits(low)} to {show_credits(high)} credits; you have {show_credits(available)}."
+    said = f"Quote: {show_credits(low)} to {show_credits(high)} credits; you have {show_credits(available)}."
+    return f"{said}\n[yellow]{_TOO_LITTLE}[/]" if available < low else said
 
 
 def _of(task_key: str | None) -> str:
