@@ -28,7 +28,7 @@ def delay(
     return policy.next_delay(error, attempt=attempt, random=random)
 
 
-@pytest.mark.parametrize("kind", [RateLimited, Overloaded, Stalled, Interrupted, MalformedResponse])
+@pytest.mark.parametrize("kind", [RateLimited, Overloaded, Interrupted, MalformedResponse])
 def test_what_may_pass_is_tried_again(kind: type[ProviderError]) -> None:
     assert delay(kind("x", provider="google")) == 0.5
 
@@ -36,6 +36,10 @@ def test_what_may_pass_is_tried_again(kind: type[ProviderError]) -> None:
 @pytest.mark.parametrize("kind", [OutOfQuota, PaymentRequired, AuthenticationFailed, RequestRejected, Refused])
 def test_what_will_not_pass_is_not(kind: type[ProviderError]) -> None:
     assert delay(kind("x", provider="google", retry_after_seconds=1.0)) is None
+
+
+def test_a_call_that_stalled_is_left_to_the_run() -> None:
+    assert delay(Stalled("x", provider="google", retry_after_seconds=1.0)) is None
 
 
 def test_what_is_no_providers_error_is_not() -> None:

@@ -2,13 +2,14 @@
 
 A provider that says how long to wait is taken at its word, to 0.2 s. Otherwise the wait is drawn between nothing and a
 bound that doubles (full jitter), so that many runs which failed together do not return together. A wait longer than
-`patience_seconds` is not slept through: the run waits durably instead.
+`patience_seconds` is not slept through: the run waits durably instead. Nor is a call that stalled repeated here, for a
+person has watched a minute of silence by then: the run tells them and asks another model if it has one.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bottega.llm.errors import ProviderError
+from bottega.llm.errors import ProviderError, Stalled
 
 SLACK_SECONDS = 0.2
 
@@ -26,6 +27,8 @@ class RetryPolicy:
         `random` returns a number in [0, 1), as `random.random` does.
         """
         if not isinstance(error, ProviderError) or not error.retryable or attempt >= self.max_attempts:
+            return None
+        if isinstance(error, Stalled):
             return None
         asked = error.retry_after_seconds
         if asked is None:
