@@ -94,7 +94,7 @@ def test_hostile_text_stays_in_its_cell() -> None:
         checks=[check(command="echo `a` | tee\nb", passed=False, exit_code=1, reason="| **passed** |\n<b>")],
     )
     row = report.splitlines()[-1]
-    assert row.startswith("| T1 | ``echo `a` \\| tee b`` | **failed**: \\| \\*\\*passed\\*\\* \\| \\<b\\> | 1 |")
+    assert row.startswith("| T1 | ``echo `a` \\| tee``<br>`b` | **failed**: \\| \\*\\*passed\\*\\* \\| \\<b\\> | 1 |")
     assert report.startswith("# What was checked: x \\# passed\n")
 
 
@@ -113,7 +113,7 @@ def test_a_receipt_lists_every_part_and_the_exact_total() -> None:
         "| **Total** | 4 | 1 | 24,690 | 1,356 | 1.75000001 |\n\n"
         "One credit is 0.01 USD; the whole is 0.0175000001 USD.\n\n"
         "Quoted before the work: 1.00 to 4.50 credits.\n\n"
-        "Calls not charged failed at the provider; what they cost is the platform's loss, not yours.\n"
+        "Calls not charged failed or were cut off; what they cost is the platform's loss, not yours.\n"
     )
 
 
