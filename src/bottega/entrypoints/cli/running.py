@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from typing import NoReturn, TypeVar
 
+import click
 import structlog
 
 from bottega.bootstrap import App, open_app
@@ -63,7 +64,7 @@ def run_app(work: Callable[[App], Awaitable[T]], *, settings: Settings, llm: LLM
         return asyncio.run(session())
     except AppError as error:
         fail(error.message, code=_CODES.get(error.code, Exit.USAGE))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         fail(_INTERRUPTED, code=Exit.NEEDS_PERSON)
     except Exception:  # the last edge: one kind sentence, and the rest in the log
         error_id = uuid.uuid4().hex[:12]
