@@ -4,6 +4,7 @@ import pytest
 from rich.text import Text
 
 from bottega.entrypoints.cli import words
+from bottega.orchestration import events
 
 WITH_BRACKETS = "Typing commands [no menus] or [/] a list"
 
@@ -48,3 +49,8 @@ def test_only_who_is_out_of_credits_is_told_how_to_add_some() -> None:
         "Go on with: bottega resume P",
     ]
     assert "grant" not in read(words.stopped(project_id="P", reason="Paused."))
+
+
+def test_a_providers_sentence_goes_on_as_one() -> None:
+    told = words.line(events.ProviderTrouble(message="It said nothing.", retry_seconds=2, next_model=None))
+    assert read(told or "") == "provider It said nothing; again in 2 s"

@@ -70,7 +70,7 @@ def line(event: Event) -> str | None:
             return f"[blue]{event.task_key}[/] wrote     {files} [dim]{escape(event.model)}, attempt {event.attempt}[/]"
         case events.ReplyUnusable():
             where = f"{event.task_key} " if event.task_key else ""
-            return f"{where}[yellow]reply unusable[/]  {_short(event.complaint)}; asked again"
+            return f"{where}[yellow]reply unusable[/]  {_clause(event.complaint)}; asked again"
         case events.ModelEscalated():
             return f"[blue]{event.task_key}[/] [yellow]stronger[/]  {escape(event.model)} takes over"
         case events.ChecksPassed() | events.ChecksFailed() | events.ChecksNotExecuted():
@@ -120,7 +120,7 @@ def _ending_line(event: Event) -> str | None:
                 if event.next_model
                 else f"again in {event.retry_seconds} s"
             )
-            return f"[yellow]provider[/] {_short(event.message)}; {then}"
+            return f"[yellow]provider[/] {_clause(event.message)}; {then}"
         case events.Delivered():
             return f"[green]packed[/]   {_count(event.files, 'file')}, {event.size_bytes:,} bytes"
         case events.RunResumed():
@@ -165,6 +165,10 @@ def _of(task_key: str | None) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _clause(text: str) -> str:
+    return _short(text.rstrip(". \n"))
 
 
 def _short(text: str, limit: int = 150) -> str:
