@@ -90,6 +90,7 @@ README = ReadmeRequest(
     tree=TREE,
     context=CONTEXT[:1],
     commands=(SUITE,),
+    previous="# shelf\n\n```sh\npython -m shelf list\n```\n",
     results=(FAILED,),
     attempt=2,
     session="s-1",

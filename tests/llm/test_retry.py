@@ -38,6 +38,10 @@ def test_what_will_not_pass_is_not(kind: type[ProviderError]) -> None:
     assert delay(kind("x", provider="google", retry_after_seconds=1.0)) is None
 
 
+def test_a_call_that_stalled_is_left_to_the_run() -> None:
+    assert delay(Stalled("x", provider="google", retry_after_seconds=1.0)) is None
+
+
 def test_what_is_no_providers_error_is_not() -> None:
     assert delay(ValueError()) is None
 

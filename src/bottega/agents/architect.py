@@ -129,6 +129,7 @@ class ArchitectAgent:
             tree=tree_text(request.tree),
             context=fit_context(request.context),
             commands=request.commands,
+            previous=clip(request.previous, limit_bytes=DOCUMENTATION_BYTES),
             results=clip_results(request.results),
         )
 

@@ -96,7 +96,7 @@ def _check_row(check: Check, *, delivered_tree: str) -> tuple[str, ...]:
     tree = _code(check.tree_hash[:_SHORT_HASH])
     return (
         check.task_key or "README",
-        "<br>".join(_code(line) for line in check.command.splitlines() if line.strip()),
+        _commands(check.command),
         _result(check),
         "" if check.exit_code is None else str(check.exit_code),
         _counts(check),
@@ -147,6 +147,10 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: int 
 def _text(text: str) -> str:
     """Return text as one line that markdown shows as it is."""
     return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split()))
+
+
+def _commands(script: str) -> str:
+    return "<br>".join(_code(line) for line in script.splitlines() if line.strip())
 
 
 def _code(text: str) -> str:

@@ -137,7 +137,7 @@ async def _newest_checks(session: AsyncSession, *, project_id: uuid.UUID) -> tup
 def _check(row: Evidence) -> Check:
     return Check(
         task_key=row.task_key,
-        command=row.command if row.task_key else "the commands of README.md, in order, in a clean copy",
+        command=row.command,
         executed=row.executed,
         passed=row.passed,
         exit_code=row.exit_code,

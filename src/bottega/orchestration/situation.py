@@ -92,7 +92,6 @@ async def prepare(session: AsyncSession, *, loaded: Loaded, step: Do, llm: LLM) 
         tasks=loaded.tasks,
         view=loaded.view,
         brief=await load_brief(session, project=loaded.project),
-        available_credits=loaded.available_credits,
         task_key=step.task_key,
         attempt=attempt,
         repair=repair,

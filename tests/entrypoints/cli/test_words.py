@@ -19,9 +19,7 @@ def test_a_complaint_that_is_a_sentence_ends_without_two_marks() -> None:
 
 
 def test_the_plan_says_its_price_and_leaves_the_balance_to_the_quote() -> None:
-    event = PlanReady(
-        title="Notes", tasks=("T1 Keep",), low_credits="40.00", high_credits="150.00", available_credits="9.21"
-    )
+    event = PlanReady(title="Notes", tasks=("T1 Keep",), low_credits="40.00", high_credits="150.00")
     assert words.line(event) == "[green]planned[/]  1 task; quote 40.00 to 150.00 credits"
 
 

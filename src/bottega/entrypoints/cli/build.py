@@ -165,19 +165,24 @@ class Build:
         questions = await self._app.orchestrator.questions(user_id=self._user_id, project_id=self._project_id)
         said: dict[uuid.UUID, str] = {}
         for position, question in enumerate(questions):
-            answer = None
-            if self._options.answers is not None:
-                answer = dialogue.given_answer(question, position=position, answers=self._options.answers)
-            if answer is None and self._options.takes_recommended:
-                answer = dialogue.recommended(question)
-            if answer is None and self._options.may_ask:
+            answer = self._prepared_answer(question, position=position)
+            if answer is not None:
+                self._screen.say(words.answered(question=question.text, answer=answer))
+            elif self._options.may_ask:
                 answer = dialogue.ask(question, console=self._screen.console)
-            if answer is None:
+            else:  # nobody is there: `_why_stopped` lists what is open
                 return False
-            self._screen.say(f"[dim]{question.text}[/] {answer}")
             said[question.id] = answer
         await self._app.orchestrator.answer(user_id=self._user_id, project_id=self._project_id, answers=said)
         return True
+
+    def _prepared_answer(self, question: Question, *, position: int) -> str | None:
+        answer = None
+        if self._options.answers is not None:
+            answer = dialogue.given_answer(question, position=position, answers=self._options.answers)
+        if answer is None and self._options.takes_recommended:
+            answer = dialogue.recommended(question)
+        return answer
 
     async def _approve(self, status: Status) -> bool:
         self._screen.say(f"{words.todo(status.todo_markdown)}\n")

@@ -12,6 +12,8 @@ from bottega.core.money import show_credits
 from bottega.entrypoints.cli import delivery, words
 from bottega.entrypoints.cli.running import load_settings, local_username, parse_project_id, run_app
 
+WIDE = 600
+
 
 @click.command()
 def projects() -> None:
@@ -29,7 +31,10 @@ def projects() -> None:
         return table
 
     table = run_app(work, settings=load_settings())
-    Console().print(table if table.row_count else 'No project yet. Try: bottega build "a command line tool that ..."')
+    # Let a narrow terminal wrap the lines: a table that fits itself in cuts the ids every other command wants.
+    Console(width=WIDE).print(
+        table if table.row_count else 'No project yet. Try: bottega build "a command line tool that ..."'
+    )
 
 
 @click.command()

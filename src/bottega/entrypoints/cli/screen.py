@@ -64,6 +64,7 @@ class Screen:
             self.say(f"{self._prefix()}{text}")
 
     def say(self, text: str) -> None:
+        """Print a text of ours, which may hold markup; what people and models wrote in it must be escaped."""
         self.console.print(text, soft_wrap=not self.console.is_terminal)
 
     def _started(self, event: StepStarted) -> None:

@@ -28,6 +28,9 @@ Implementers), or OPENROUTER_BASE_URL for any OpenAI-compatible server, in the e
     bottega build "a command line tool that ..."
 """
 
+_TOO_LITTLE = "That is less than the build needs: it will stop on its way, keep what is done, and wait for credits."
+ADD_CREDITS = "Add credits with: bottega ledger grant 100"
+
 _DOING = {
     "gather": "reading the brief",
     "plan": "planning",
@@ -144,6 +147,10 @@ def unanswered(*, project_id: str, questions: Sequence[tuple[str, Sequence[str]]
         lines += [f"  {number}. {escape(text)}", *(f"     - {escape(option)}" for option in options)]
     lines.append(f"Answer with: bottega resume {project_id} --answers FILE (a JSON list, in this order)")
     return "\n".join([*lines, f"Or take the first of each: bottega resume {project_id} --yes"])
+
+
+def answered(*, question: str, answer: str) -> str:
+    return f"[dim]{escape(question)}[/] {escape(answer)}"
 
 
 def todo(markdown: str) -> str:

@@ -70,7 +70,6 @@ async def plan(situation: Situation, bench: Workbench) -> StepResult:
         tasks=tuple(f"{task.key} {task.title}" for task in planned.tasks),
         low_credits=show_credits(quote.low_credits),
         high_credits=show_credits(quote.high_credits),
-        available_credits=show_credits(situation.available_credits),
     )
     waiting = RunStopped(
         stop_code=StopCode.APPROVAL,
