@@ -153,3 +153,14 @@ async def test_a_silent_provider_is_given_up_another_is_asked_and_the_person_tol
     told = [event for event in workshop.told(events.ProviderTrouble) if isinstance(event, events.ProviderTrouble)]
     assert [event.next_model for event in told] == [SECOND_RUNG, SECOND_RUNG]
     await assert_ledger_equals(workshop, fake)
+
+
+async def test_a_wait_for_a_provider_is_told_before_it_is_waited(
+    fake: FakeProviders, open_workshop: OpenWorkshop
+) -> None:
+    fake.answer = Models(plan=[rate_limited(retry_after_seconds=0.2)])
+    workshop = await open_on(fake, open_workshop)
+    await workshop.build(scripts.BRIEF)
+    (told,) = workshop.told(events.ProviderTrouble)
+    assert isinstance(told, events.ProviderTrouble)
+    assert "exhausted" in told.message

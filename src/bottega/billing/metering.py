@@ -9,7 +9,7 @@ charged; what it cost is recorded as the platform's loss.
 import asyncio
 import itertools
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -46,6 +46,9 @@ class RetryPolicy(Protocol):
         ...
 
 
+OnRetry = Callable[[ProviderError, float], None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metering:
     """Everything metered models share. `hold_ttl_seconds` must outlast the slowest call."""
@@ -66,8 +69,12 @@ class Metering:
         operation_key: str,
         lease_token: int,
         task_key: str | None = None,
+        on_retry: OnRetry | None = None,
     ) -> "MeteredLLM":
-        """Return a model on this person's account, for one claim (`lease_token`) of one step (`operation_key`)."""
+        """Return a model on this person's account, for one claim (`lease_token`) of one step (`operation_key`).
+
+        `on_retry` hears of every failed attempt that is about to be repeated, and in how many seconds.
+        """
         return MeteredLLM(
             metering=self,
             user_id=user_id,
@@ -75,6 +82,7 @@ class Metering:
             operation_key=operation_key,
             lease_token=lease_token,
             task_key=task_key,
+            on_retry=on_retry,
         )
 
     @asynccontextmanager
@@ -125,6 +133,7 @@ class MeteredLLM:
         operation_key: str,
         lease_token: int,
         task_key: str | None,
+        on_retry: OnRetry | None,
     ) -> None:
         self._metering = metering
         self._user_id = user_id
@@ -132,6 +141,7 @@ class MeteredLLM:
         self._operation_key = operation_key
         self._lease_token = lease_token
         self._task_key = task_key
+        self._on_retry = on_retry
         self._numbers = itertools.count(1)
         self._owed: list[_Owed] = []
 
@@ -147,6 +157,8 @@ class MeteredLLM:
                 delay = self._metering.retry(error, attempt=attempt)
                 if delay is None:
                     raise
+                if self._on_retry:
+                    self._on_retry(error, delay)
                 await self._metering.clock.sleep(delay)
         raise AssertionError  # itertools.count does not end
 

@@ -17,9 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bottega.billing.ledger import InsufficientCredits, orphan_started
 from bottega.billing.metering import MeteredLLM, Metering
 from bottega.core.clock import Clock
+from bottega.llm.errors import ProviderError
 from bottega.orchestration import journal, setbacks, situation
 from bottega.orchestration.decide import Do, Done, Wait, decide
-from bottega.orchestration.events import Announce, Event, StepStarted
+from bottega.orchestration.events import Announce, Event, ProviderTrouble, StepStarted
 from bottega.orchestration.heartbeat import heartbeat
 from bottega.orchestration.journal import Claim, Entry, LeaseLost
 from bottega.orchestration.setbacks import Setback
@@ -115,6 +116,7 @@ class Advancer:
             operation_key=_operation_key(loaded.run),
             lease_token=held.lease_token,
             task_key=step.task_key,
+            on_retry=self._tell_retry,
         )
         async with self._database.transaction() as session:
             todo = await situation.prepare(session, loaded=loaded, step=step, llm=meter)
@@ -135,6 +137,9 @@ class Advancer:
             return False
         await self._journal(held, todo, step, result, meter, began)
         return result.state is RunState.READY
+
+    def _tell_retry(self, error: ProviderError, seconds: float) -> None:
+        self._announce(ProviderTrouble(message=error.message, retry_seconds=round(seconds), next_model=None))
 
     def _setback(self, error: Exception, todo: Situation, step: Do) -> Setback:
         ladder = self._bench.implementer_models
