@@ -57,11 +57,14 @@ class ArchitectAgent:
         form, text = await self._ask_for(GatherForm, request)
         return Gathered(title=form.title[:_MAX_TITLE_CHARACTERS], questions=_questions(form, text))
 
-    async def plan(self, *, brief: Brief, session: str, attempt: int, repair: Repair | None = None) -> Plan:
+    async def plan(
+        self, *, brief: Brief, session: str, attempt: int, previous: Plan | None = None, repair: Repair | None = None
+    ) -> Plan:
+        """Plan the software; `previous` is the plan the person wants changed."""
         request = CompletionRequest(
             model=self._model,
             system=self._prompts.system("plan"),
-            messages=self._prompts.messages("plan", repair=repair, brief=brief),
+            messages=self._prompts.messages("plan", repair=repair, brief=brief, previous=previous),
             max_output_tokens=PLAN_OUTPUT_TOKENS,
             purpose=Purpose.PLAN,
             attempt=attempt,
