@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Awaitable, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import TypeVar
 
 from benchmarks.instant_provider import brief
@@ -27,6 +28,7 @@ from bottega.sandbox.probe import choose_sandbox
 from bottega.sandbox.types import LIMITS, Isolation, Limits, RunResult, Sandbox
 
 T = TypeVar("T")
+Reading = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,7 @@ class Ledger:
     server: Server
     statements: int = 0
     transactions: int = 0
-    readings: list[tuple[float, ...]] = field(default_factory=list)
+    readings: list[tuple["Reading", "Reading"]] = field(default_factory=list)
 
     def count_on(self, engine: Engine) -> None:
         def statement(*_: object) -> None:
@@ -105,14 +107,21 @@ class Ledger:
             self.read()
 
     def read(self) -> None:
-        now = (time.perf_counter(), time.process_time(), self.others.wall, self.others.cpu)
-        self.readings.append((*now, self.statements, self.transactions, self.server.cpu_seconds()))
+        """Note where a task ended and where the next began: what reading takes is between the two."""
+        ended = self._now(postgres_cpu=0.0)
+        postgres_cpu = self.server.cpu_seconds()
+        ended = (*ended[:-1], postgres_cpu)
+        self.readings.append((ended, self._now(postgres_cpu=postgres_cpu)))
 
     def costs(self) -> list[TaskCost]:
         return [
-            _cost(*(b - a for a, b in zip(before, after, strict=True)))
-            for before, after in zip(self.readings, self.readings[1:], strict=False)
+            _cost(*(b - a for a, b in zip(began, ended, strict=True)))
+            for (_, began), (ended, _) in pairwise(self.readings)
         ]
+
+    def _now(self, *, postgres_cpu: float) -> "Reading":
+        clocks = (time.perf_counter(), time.process_time(), self.others.wall, self.others.cpu)
+        return (*clocks, self.statements, self.transactions, postgres_cpu)
 
 
 def _cost(

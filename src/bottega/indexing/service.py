@@ -90,11 +90,14 @@ class CodebaseIndexingService:
             await session.execute(
                 delete(CodeChunks).where(CodeChunks.project_id == project_id, CodeChunks.file_path.in_(gone)),
             )
+        rows = []
         for path, text in sorted(changed.items()):
             if text is not None:
                 known = (prepared or {}).get(path)
                 file = known if known and known.content_hash == content_hash(text) else _indexed(path, text)
-                await _upsert(session, project_id=project_id, path=path, file=file, version=version)
+                rows.append(_row(project_id=project_id, path=path, file=file, version=version))
+        if rows:
+            await _upsert(session, rows)
         await _tell_status(session, project_id)
         return version
 
@@ -150,28 +153,26 @@ async def _next_version(session: AsyncSession, project_id: uuid.UUID) -> int:
     ).scalar_one()
 
 
-async def _upsert(
-    session: AsyncSession,
-    *,
-    project_id: uuid.UUID,
-    path: str,
-    file: IndexedFile,
-    version: int,
-) -> None:
-    row = insert(CodeChunks).values(
-        project_id=project_id,
-        file_path=path,
-        content_hash=file.content_hash,
-        language=file.language,
-        chunks=[_to_json(chunk) for chunk in file.chunks],
-        index_version=version,
-    )
+def _row(*, project_id: uuid.UUID, path: str, file: IndexedFile, version: int) -> dict[str, object]:
+    return {
+        "project_id": project_id,
+        "file_path": path,
+        "content_hash": file.content_hash,
+        "language": file.language,
+        "chunks": [_to_json(chunk) for chunk in file.chunks],
+        "index_version": version,
+    }
+
+
+async def _upsert(session: AsyncSession, rows: list[dict[str, object]]) -> None:
+    row = insert(CodeChunks)
     fresh = {name: row.excluded[name] for name in ("content_hash", "language", "chunks", "index_version")}
     await session.execute(
         row.on_conflict_do_update(
             index_elements=[CodeChunks.project_id, CodeChunks.file_path],
             set_={**fresh, "updated_at": func.now()},
         ),
+        rows,
     )
 
 

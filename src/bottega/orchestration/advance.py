@@ -6,7 +6,7 @@ calls it had open and does the step again. What a step charges commits with the 
 
 import asyncio
 import uuid
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -39,6 +39,15 @@ class Advanced(StrEnum):
 
     BUSY = "busy"  # another runner has it, or it is not due
     STOPPED = "stopped"  # it waits: for the person, for a time, or for good
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Intent:
+    """A step that was decided on, what it starts from, and the model it may ask."""
+
+    step: Do
+    todo: Situation
+    meter: MeteredLLM
 
 
 class Advancer:
@@ -92,25 +101,36 @@ class Advancer:
         """Do one step; return whether to go on at once."""
         async with self._database.transaction() as session:
             loaded = await situation.load(session, run_id=held.run_id, minimum_credits=self._minimum_credits)
+            following = await self._next(session, held, loaded)
+        match following:
+            case _Intent():
+                return await self._do(held, loaded, following)
+            case Setback():
+                await self._set_aside(held, loaded, following)
+            case Done():
+                pass
+        return False
+
+    async def _next(self, session: AsyncSession, held: Claim, loaded: situation.Loaded) -> "_Intent | Setback | Done":
+        """Return what follows in a run: a step with all that it needs, a reason to wait, or nothing more."""
         if held.is_poisoned and loaded.run.claims > journal.CLAIMS_WITHOUT_PROGRESS:
-            await self._set_aside(held, loaded, setbacks.crashed_too_often())
-            return False
+            return setbacks.crashed_too_often()
         if loaded.run.desired != "run":
-            await self._set_aside(held, loaded, setbacks.of_desire(loaded.run.desired))
-            return False
+            return setbacks.of_desire(loaded.run.desired)
         match decide(loaded.view):
             case Do() as step:
-                return await self._do(held, loaded, step)
+                meter = self._meter(held, loaded, step)
+                todo = await situation.prepare(session, loaded=loaded, step=step, llm=meter)
+                return _Intent(step=step, todo=todo, meter=meter)
             case Wait(state=state, stop_code=stop_code):
                 shortage = InsufficientCredits(needed=self._minimum_credits, available=loaded.available_credits)
                 wait = setbacks.out_of_credits(shortage) if stop_code is StopCode.OUT_OF_CREDITS else None
-                await self._set_aside(held, loaded, wait or Setback(state=state, stop_code=stop_code))
-                return False
-            case Done():
-                return False
+                return wait or Setback(state=state, stop_code=stop_code)
+            case Done() as done:
+                return done
 
-    async def _do(self, held: Claim, loaded: situation.Loaded, step: Do) -> bool:
-        meter = self._metering.account(
+    def _meter(self, held: Claim, loaded: situation.Loaded, step: Do) -> MeteredLLM:
+        return self._metering.account(
             user_id=loaded.run.user_id,
             project_id=loaded.project.id,
             operation_key=_operation_key(loaded.run),
@@ -118,8 +138,9 @@ class Advancer:
             task_key=step.task_key,
             on_retry=self._tell_retry,
         )
-        async with self._database.transaction() as session:
-            todo = await situation.prepare(session, loaded=loaded, step=step, llm=meter)
+
+    async def _do(self, held: Claim, loaded: situation.Loaded, intent: "_Intent") -> bool:
+        step, todo, meter = intent.step, intent.todo, intent.meter
         self._announce(_started(todo, step, self._bench))
         began = self._clock.monotonic()
         try:

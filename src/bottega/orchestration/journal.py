@@ -12,14 +12,14 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, or_, select, text, update
+from sqlalchemy import bindparam, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.core.errors import AppError
 from bottega.orchestration.events import Event
 from bottega.orchestration.state import Phase, RunState, StopCode
-from bottega.orchestration.tables import Run, RunEvent, Step
+from bottega.orchestration.tables import Run, RunEvent
 
 LEASE = timedelta(seconds=30)
 CLAIMS_WITHOUT_PROGRESS = 5
@@ -106,37 +106,44 @@ async def record(session: AsyncSession, *, held: Claim, step_no: int, entry: Ent
     Raises:
         LeaseLost: the lease or the step is no longer ours; the caller's transaction must roll back.
     """
-    finished = func.clock_timestamp() if entry.state.is_final else None
-    statement = (
-        update(Run)
-        .where(Run.id == held.run_id, Run.lease_token == held.lease_token, Run.step_no == step_no)
-        .values(
-            step_no=Run.step_no + 1,
-            claims=0,
-            failures=0,
-            phase=entry.phase,
-            state=entry.state,
-            stop_code=entry.stop_code,
-            reason=entry.reason,
-            finished_at=finished,
-        )
-        .returning(Run.id)
-    )
-    if (await session.execute(statement)).scalar_one_or_none() is None:
+    given = {
+        "run_id": held.run_id,
+        "lease_token": held.lease_token,
+        "step_no": step_no,
+        "kind": entry.kind,
+        "task_key": entry.task_key,
+        "outcome": entry.outcome,
+        "output": entry.output,
+        "credits_charged": entry.credits_charged,
+        "duration_ms": entry.duration_ms,
+        "phase": entry.phase,
+        "state": entry.state,
+        "is_final": entry.state.is_final,
+        "stop_code": entry.stop_code,
+        "reason": entry.reason,
+    }
+    if (await session.execute(_RECORD, given)).scalar_one_or_none() is None:
         raise LeaseLost
-    await session.execute(
-        insert(Step).values(
-            run_id=held.run_id,
-            step_no=step_no,
-            kind=entry.kind,
-            task_key=entry.task_key,
-            outcome=entry.outcome,
-            output=entry.output,
-            lease_token=held.lease_token,
-            credits_charged=entry.credits_charged,
-            duration_ms=entry.duration_ms,
-        )
+
+
+# One statement: the step is inserted by what moves the run on, and by nothing where the fence does not hold.
+_RECORD = text(
+    """
+    WITH moved AS (
+        UPDATE runs
+        SET step_no = step_no + 1, claims = 0, failures = 0, phase = :phase, state = :state,
+            stop_code = :stop_code, reason = :reason,
+            finished_at = CASE WHEN :is_final THEN clock_timestamp() END
+        WHERE id = :run_id AND lease_token = :lease_token AND step_no = :step_no
+        RETURNING id
     )
+    INSERT INTO steps
+        (run_id, step_no, kind, task_key, outcome, output, lease_token, credits_charged, duration_ms)
+    SELECT id, :step_no, :kind, :task_key, :outcome, :output, :lease_token, :credits_charged, :duration_ms
+    FROM moved
+    RETURNING step_no
+    """
+).bindparams(bindparam("output", type_=JSONB))
 
 
 async def stop(

@@ -4,7 +4,8 @@ import uuid
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.agents.types import Answer, Brief, Repair
@@ -25,6 +26,29 @@ from bottega.orchestration.tables import Run, Step, Task
 from bottega.projects.tables import Conversation, Project, Question
 from bottega.users.tables import User
 
+# Every step runs these: they are built once, and each is one round trip.
+_STATE = (
+    select(Run, Project, User.credit_balance - User.credit_held, Step.kind, Step.outcome)
+    .join(Project, Project.id == Run.project_id)
+    .join(User, User.id == Run.user_id)
+    .outerjoin(Step, (Step.run_id == Run.id) & (Step.step_no == Run.step_no - 1))
+    .where(Run.id == bindparam("run_id"))
+)
+_TASKS = select(Task).where(Task.project_id == bindparam("project_id")).order_by(Task.ordinal)
+_ANSWERS = select(
+    func.jsonb_agg(aggregate_order_by(func.jsonb_build_array(Question.text, Question.answer), Question.ordinal))
+).where(Question.project_id == bindparam("project_id"), Question.answer.is_not(None))
+_REMARKS = select(func.array_agg(aggregate_order_by(Conversation.content, Conversation.id))).where(
+    Conversation.project_id == bindparam("project_id"), Conversation.role == "person"
+)
+_SAID = select(_ANSWERS.scalar_subquery(), _REMARKS.scalar_subquery())
+_TRIES = (
+    select(Step.outcome, Step.step_no)
+    .where(Step.run_id == bindparam("run_id"), Step.kind == bindparam("kind"))
+    .where(Step.task_key.is_not_distinct_from(bindparam("task_key", type_=Step.task_key.type)))
+    .order_by(Step.step_no.desc())
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
@@ -37,19 +61,8 @@ class Loaded:
 
 async def load(session: AsyncSession, *, run_id: uuid.UUID, minimum_credits: Decimal) -> Loaded:
     """Read a run's state. `minimum_credits` is what a person must have available before a new task starts."""
-    statement = (
-        select(Run, Project, User.credit_balance - User.credit_held)
-        .join(Project, Project.id == Run.project_id)
-        .join(User, User.id == Run.user_id)
-        .where(Run.id == run_id)
-    )
-    run, project, available = (await session.execute(statement)).one()
+    run, project, available, last_kind, last_outcome = (await session.execute(_STATE, {"run_id": run_id})).one()
     tasks = await load_tasks(session, project_id=project.id)
-    last = (
-        await session.execute(
-            select(Step.kind, Step.outcome).where(Step.run_id == run_id, Step.step_no == run.step_no - 1)
-        )
-    ).one_or_none()
     unanswered = await _unanswered(session, project_id=project.id) if run.phase == Phase.GATHER else 0
     view = RunView(
         phase=Phase(run.phase),
@@ -57,14 +70,13 @@ async def load(session: AsyncSession, *, run_id: uuid.UUID, minimum_credits: Dec
         tasks=tuple(view_of(task) for task in tasks),
         unanswered=unanswered,
         can_afford_task=available >= minimum_credits,
-        last=LastStep(kind=StepKind(last.kind), outcome=last.outcome) if last else None,
+        last=LastStep(kind=StepKind(last_kind), outcome=last_outcome) if last_kind else None,
     )
     return Loaded(run=run, project=project, tasks=tasks, view=view, available_credits=available)
 
 
 async def load_tasks(session: AsyncSession, *, project_id: uuid.UUID) -> tuple[Task, ...]:
-    statement = select(Task).where(Task.project_id == project_id).order_by(Task.ordinal)
-    return tuple((await session.scalars(statement)).all())
+    return tuple((await session.scalars(_TASKS, {"project_id": project_id})).all())
 
 
 def view_of(task: Task) -> TaskView:
@@ -102,22 +114,18 @@ async def prepare(session: AsyncSession, *, loaded: Loaded, step: Do, llm: LLM) 
 
 async def load_brief(session: AsyncSession, *, project: Project) -> Brief:
     """Return the brief with its answers and what the person said later."""
-    questions = select(Question).where(Question.project_id == project.id, Question.answer.is_not(None))
-    answered = (await session.scalars(questions.order_by(Question.ordinal))).all()
-    said = select(Conversation.content).where(Conversation.project_id == project.id, Conversation.role == "person")
-    remarks = said.order_by(Conversation.id).offset(1)  # the first thing said is the brief
+    answers, remarks = (await session.execute(_SAID, {"project_id": project.id})).one()
     return Brief(
         text=project.description,
-        answers=tuple(Answer(question=row.text, answer=row.answer or "") for row in answered),
-        remarks=tuple((await session.scalars(remarks)).all()),
+        answers=tuple(Answer(question=question, answer=answer) for question, answer in answers or ()),
+        remarks=tuple(remarks or ())[1:],  # the first thing said is the brief
     )
 
 
 async def _tries(session: AsyncSession, *, run_id: uuid.UUID, step: Do) -> tuple[int, int, Repair | None]:
     """Return this try's number, how many unusable replies came directly before it, and the last of those."""
-    same = (Step.run_id == run_id, Step.kind == step.kind, Step.task_key.is_not_distinct_from(step.task_key))
-    statement = select(Step.outcome, Step.step_no).where(*same).order_by(Step.step_no.desc())
-    rows = (await session.execute(statement)).all()
+    given = {"run_id": run_id, "kind": step.kind, "task_key": step.task_key}
+    rows = (await session.execute(_TRIES, given)).all()
     misses = 0
     for row in rows:
         if row.outcome != "unusable":

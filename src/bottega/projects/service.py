@@ -22,7 +22,6 @@ from bottega.projects.status import ProjectStatus
 from bottega.projects.tables import Conversation, Project, ProjectFile, Question
 
 _LONGEST_TITLE = 500
-_ROWS_AT_ONCE = 1000  # PostgreSQL takes 32,767 parameters in one statement
 
 
 class UnknownProject(AppError):
@@ -106,8 +105,8 @@ async def write_files(session: AsyncSession, *, project_id: uuid.UUID, changed: 
             delete(ProjectFile).where(ProjectFile.project_id == project_id, ProjectFile.file_path.in_(gone)),
         )
     rows = [_file_row(project_id, path, content) for path, content in sorted(changed.items()) if content is not None]
-    for at in range(0, len(rows), _ROWS_AT_ONCE):
-        upsert = insert(ProjectFile).values(rows[at : at + _ROWS_AT_ONCE])
+    if rows:
+        upsert = insert(ProjectFile)
         fresh = {name: upsert.excluded[name] for name in ("file_type", "content", "content_hash", "size_bytes")}
         await session.execute(
             upsert.on_conflict_do_update(
@@ -115,6 +114,7 @@ async def write_files(session: AsyncSession, *, project_id: uuid.UUID, changed: 
                 set_={**fresh, "updated_at": func.now()},
                 where=ProjectFile.content_hash != upsert.excluded.content_hash,
             ),
+            rows,
         )
 
 

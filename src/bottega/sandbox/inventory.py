@@ -7,6 +7,7 @@ hollowing one out reads the same as deleting it.
 import ast
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TypeGuard
 
@@ -20,22 +21,21 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 def inventory(files: Mapping[str, bytes]) -> frozenset[str]:
     """Return ids such as `tests/test_x.py::TestA::test_b`; for Node, `x.test.js::the test's name`."""
-    return frozenset(
-        f"{path}::{name}"
-        for path, content in files.items()
-        for name in _tests_in(path, content.decode(errors="replace"))
-    )
+    return frozenset(f"{path}::{name}" for path, content in files.items() for name in _tests_in(path, content))
 
 
 def is_node_test_file(path: str) -> bool:
     return bool(_NODE_FILE.search(path)) and "node_modules" not in PurePosixPath(path).parts
 
 
-def _tests_in(path: str, source: str) -> Iterator[str]:
+@lru_cache(maxsize=512)  # a check asks three times of trees that differ in few files
+def _tests_in(path: str, content: bytes) -> tuple[str, ...]:
+    source = content.decode(errors="replace")
     if path.endswith(".py"):
-        yield from _python_tests(source, named_like_tests=bool(_PYTEST_FILE.search(path)))
-    elif is_node_test_file(path):
-        yield from (name for _, name in _NODE_TEST.findall(source))
+        return tuple(_python_tests(source, named_like_tests=bool(_PYTEST_FILE.search(path))))
+    if is_node_test_file(path):
+        return tuple(name for _, name in _NODE_TEST.findall(source))
+    return ()
 
 
 def _python_tests(source: str, *, named_like_tests: bool) -> Iterator[str]:
