@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from bottega.agents.prompting import Prompts
 from bottega.billing.accounts import open_account
+from bottega.billing.ledger import sweep
 from bottega.billing.metering import Metering
 from bottega.billing.prices import PriceBook, seed_prices
 from bottega.billing.quote import Quote, SizedTask, quote
@@ -33,12 +34,14 @@ from bottega.llm.retry import RetryPolicy
 from bottega.llm.types import LLM, ModelName
 from bottega.orchestration.advance import Advancer
 from bottega.orchestration.events import Announce, Event
+from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS
 from bottega.orchestration.orchestrator import ModelOrchestrator
 from bottega.orchestration.runner import InProcessRunner, runner_name
 from bottega.orchestration.steps.types import Workbench
 from bottega.projects.repository import ProjectRepository
 from bottega.sandbox.judge import CheckRunner
 from bottega.sandbox.probe import choose_sandbox
+from bottega.sandbox.types import LIMITS, Limits
 from bottega.users.tables import User
 
 
@@ -96,6 +99,17 @@ class Repositories:
         return ProjectRepository(self.folder / f"{project_id}.git")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How long things may take; only tests are in a hurry."""
+
+    limits: Limits = LIMITS  # of a command in the sandbox
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
+
+
+PACE = Pace()
+
+
 @asynccontextmanager
 async def database_url(settings: Settings) -> AsyncIterator[str]:
     """Yield the URL of the configured server, or of the embedded one, which runs while anybody uses it."""
@@ -113,7 +127,12 @@ async def database_url(settings: Settings) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, *, llm: LLM | None = None) -> AsyncIterator[App]:
+async def open_app(
+    settings: Settings,
+    *,
+    llm: LLM | None = None,
+    pace: Pace = PACE,
+) -> AsyncIterator[App]:
     """Open everything a process needs and close it again. `llm` replaces the gateway (the demo's script, tests)."""
     clock = SystemClock()
     _make_home(settings.platform.bottega_home)
@@ -123,14 +142,14 @@ async def open_app(settings: Settings, *, llm: LLM | None = None) -> AsyncIterat
         database = Database(url=url)
         stack.push_async_callback(database.close)
         gateway = llm or await _open_gateway(settings, clock=clock, stack=stack)
-        yield await _assemble(settings, database=database, gateway=gateway, clock=clock)
+        yield await _assemble(settings, database=database, gateway=gateway, clock=clock, pace=pace)
 
 
-async def _assemble(settings: Settings, *, database: Database, gateway: LLM, clock: Clock) -> App:
-
+async def _assemble(settings: Settings, *, database: Database, gateway: LLM, clock: Clock, pace: Pace) -> App:
     models = (settings.models.architect, *settings.models.implementers)
     async with database.transaction() as session:
         await seed_prices(session, models=models, at=clock.now())
+        await sweep(session)  # what a process that never came back had reserved
     terms = Terms(markup=settings.billing.markup_factor, credit_value_usd=settings.billing.platform_credit_value_usd)
     prices = PriceBook()
     listeners = Listeners()
@@ -141,7 +160,7 @@ async def _assemble(settings: Settings, *, database: Database, gateway: LLM, clo
         prompts=Prompts(),
         architect_model=models[0],
         implementer_models=models[1:],
-        checks=CheckRunner(sandbox=await choose_sandbox(preference=settings.sandbox.sandbox)),
+        checks=CheckRunner(sandbox=await choose_sandbox(preference=settings.sandbox.sandbox), limits=pace.limits),
         index=CodebaseIndexingService(database=database),
         repository=repositories,
         storage=storage,
@@ -165,6 +184,7 @@ async def _assemble(settings: Settings, *, database: Database, gateway: LLM, clo
         owner=runner_name(),
         minimum_credits=settings.billing.minimum_credits_to_start,
         announce=listeners.announce,
+        heartbeat_seconds=pace.heartbeat_seconds,
     )
     return App(
         settings=settings,

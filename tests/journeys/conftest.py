@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bottega.billing.audit import audit
-from bottega.bootstrap import App, open_app
+from bottega.bootstrap import PACE, App, Pace, open_app
 from bottega.config import BillingSettings, DatabaseSettings, ModelSettings, PlatformSettings, SandboxSettings, Settings
 from bottega.db.transaction import transaction_open
 from bottega.llm.scripted import ScriptedProvider
@@ -105,8 +105,10 @@ def settings_for(
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, llm: LLM | None = None, username: str = "ada") -> AsyncIterator[Workshop]:
-    async with open_app(settings, llm=llm) as app:
+async def opened(
+    settings: Settings, *, llm: LLM | None = None, pace: Pace = PACE, username: str = "ada"
+) -> AsyncIterator[Workshop]:
+    async with open_app(settings, llm=llm, pace=pace) as app:
         workshop = Workshop(app=app, user_id=await app.local_user(username))
         app.events.listen(workshop.events.append)
         yield workshop
@@ -118,10 +120,10 @@ async def open_workshop(tmp_path: Path, database_url: str) -> AsyncIterator[Open
     async with AsyncExitStack() as stack:
 
         async def open_one(
-            script: Mapping[str, str] | None = None, *, llm: LLM | None = None, **settings: object
+            script: Mapping[str, str] | None = None, *, llm: LLM | None = None, pace: Pace = PACE, **settings: object
         ) -> Workshop:
             made = settings_for(home=tmp_path / "home", database_url=database_url, **settings)  # type: ignore[arg-type]
             model = llm or (scripted(script) if script is not None else None)
-            return await stack.enter_async_context(opened(made, llm=model))
+            return await stack.enter_async_context(opened(made, llm=model, pace=pace))
 
         yield open_one
