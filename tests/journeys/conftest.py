@@ -1,6 +1,7 @@
 """A whole workshop for journeys: only the words are scripted; every part, from PostgreSQL to the sandbox, is real."""
 
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -8,8 +9,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from bottega.billing.audit import audit
+from bottega.billing.tables import ApiKeyUsage, CreditHold
 from bottega.bootstrap import PACE, App, Pace, open_app
 from bottega.config import BillingSettings, DatabaseSettings, ModelSettings, PlatformSettings, SandboxSettings, Settings
 from bottega.db.transaction import transaction_open
@@ -65,10 +68,18 @@ class Workshop:
     def told(self, kind: type[Event]) -> list[Event]:
         return [event for event in self.events if isinstance(event, kind)]
 
+    async def calls(self) -> Counter[str]:
+        """Count the model calls by how they ended."""
+        async with self.app.database.transaction() as session:
+            statement = select(ApiKeyUsage.status, func.count().label("calls")).group_by(ApiKeyUsage.status)
+            return Counter({row.status: row.calls for row in (await session.execute(statement)).all()})
+
     async def audit(self) -> None:
-        """Assert that every money truth holds."""
+        """Assert that every money truth holds and that nothing is held."""
         async with self.app.database.transaction() as session:
             assert await audit(session) == ()
+            open_holds = select(func.count()).where(CreditHold.state == "open")
+            assert (await session.execute(open_holds)).scalar_one() == 0
 
 
 OpenWorkshop = Callable[..., Awaitable[Workshop]]
