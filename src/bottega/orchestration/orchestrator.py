@@ -103,7 +103,7 @@ class ModelOrchestrator:
         Raises:
             EmptyBrief, BriefTooLong
         """
-        text = brief.replace("\x00", "").strip()
+        text = _storable(brief)
         size = len(text.encode())
         if not text:
             raise EmptyBrief
@@ -130,7 +130,7 @@ class ModelOrchestrator:
             await projects.get_project(session, project_id=project_id, user_id=user_id)
             for question_id, text in answers.items():
                 statement = update(Question).where(Question.id == question_id, Question.project_id == project_id)
-                await session.execute(statement.values(answer=text.strip()[:2000]))
+                await session.execute(statement.values(answer=_storable(text)[:2000]))
             missing = select(func.count()).where(Question.project_id == project_id, Question.answer.is_(None))
             if (await session.execute(missing)).scalar_one() == 0:
                 await self._go_on(session, project_id=project_id, phase=Phase.PLAN, events=())
@@ -277,6 +277,11 @@ class ModelOrchestrator:
         await journal.tell(session, project_id=project_id, run_id=run.id, events=events)
 
 
+def _storable(text: str) -> str:
+    """Return what a person said without what no database keeps: NUL, and halves of surrogate pairs."""
+    return text.replace("\0", "").encode(errors="replace").decode().strip()
+
+
 async def _is_driven(session: AsyncSession, run: Run) -> bool:
     if run.lease_owner is None or is_dead(run.lease_owner):
         return False
@@ -298,5 +303,5 @@ async def _grant(session: AsyncSession, loaded: Loaded, setback: setbacks.Setbac
 
 async def _remember(session: AsyncSession, *, project_id: uuid.UUID, user_id: int, channel: str, text: str) -> None:
     await projects.append_message(
-        session, user_id=user_id, project_id=project_id, channel=channel, role="person", content=text
+        session, user_id=user_id, project_id=project_id, channel=channel, role="person", content=_storable(text)
     )

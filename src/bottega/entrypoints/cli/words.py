@@ -1,8 +1,10 @@
 """What the command line says, in one place: every event as one line, every ending as a few.
 
-Pure: values in, text out. Markup is rich's, so text from people and models is escaped.
+Pure: values in, text out. Markup is rich's, so text from people and models goes through `shown`: escaped, without
+control characters (a terminal would obey them), and cut.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -27,6 +29,8 @@ Implementers), or OPENROUTER_BASE_URL for any OpenAI-compatible server, in the e
     bottega build "a command line tool that ..."
 """
 
+SHORT, LONG = 150, 2000  # characters: what fits a line, what fits a screen
+
 _DOING = {
     "gather": "reading the brief",
     "plan": "planning",
@@ -44,9 +48,9 @@ _DOING = {
 def doing(event: events.StepStarted) -> str:
     """Return what is under way, for the line beside the progress bar."""
     what = _DOING[event.kind]
-    subject = f"{event.task_key} {escape(event.title)}: " if event.task_key else ""
+    subject = f"{event.task_key} {shown(event.title)}: " if event.task_key else ""
     attempt = f", attempt {event.attempt}" if event.kind == "implement" and event.attempt > 1 else ""
-    model = f" ({escape(event.model)}{attempt})" if event.model else ""
+    model = f" ({shown(event.model)}{attempt})" if event.model else ""
     return f"{subject}{what}{model}"
 
 
@@ -54,7 +58,7 @@ def line(event: Event) -> str | None:
     """Return one line for an event, or None for those that only move the progress bar."""
     match event:
         case events.ProjectStarted():
-            return f"[bold]{escape(event.title)}[/]"
+            return f"[bold]{shown(event.title)}[/]"
         case events.RequirementsClear():
             return "[green]clear[/]    the brief needs no questions"
         case events.QuestionsAsked():
@@ -63,13 +67,13 @@ def line(event: Event) -> str | None:
             quoted = f"quote {event.low_credits} to {event.high_credits} credits, {event.available_credits} available"
             return f"[green]planned[/]  {_count(len(event.tasks), 'task')}; {quoted}"
         case events.TaskImplemented():
-            files = ", ".join(escape(path) for path in event.files)
-            return f"[blue]{event.task_key}[/] wrote     {files} [dim]{escape(event.model)}, attempt {event.attempt}[/]"
+            files = shown(", ".join(event.files))
+            return f"[blue]{event.task_key}[/] wrote     {files} [dim]{shown(event.model)}, attempt {event.attempt}[/]"
         case events.ReplyUnusable():
             where = f"{event.task_key} " if event.task_key else ""
-            return f"{where}[yellow]reply unusable[/]  {_short(event.complaint)}; asked again"
+            return f"{where}[yellow]reply unusable[/]  {shown(event.complaint)}; asked again"
         case events.ModelEscalated():
-            return f"[blue]{event.task_key}[/] [yellow]stronger[/]  {escape(event.model)} takes over"
+            return f"[blue]{event.task_key}[/] [yellow]stronger[/]  {shown(event.model)} takes over"
         case events.ChecksPassed() | events.ChecksFailed() | events.ChecksNotExecuted():
             return _checks_line(event)
         case events.TaskApproved() | events.TaskRejected() | events.TaskDone():
@@ -84,9 +88,9 @@ def _checks_line(event: events.ChecksPassed | events.ChecksFailed | events.Check
             tests = f", {_count(event.tests, 'test')}" if event.tests else ""
             return f"{_of(event.task_key)} [green]passed[/]    {_count(event.commands, 'check')}{tests}"
         case events.ChecksFailed():
-            return f"{_of(event.task_key)} [red]failed[/]    {_short(event.command)}: {_short(event.reason)}"
+            return f"{_of(event.task_key)} [red]failed[/]    {shown(event.command)}: {shown(event.reason)}"
         case events.ChecksNotExecuted():
-            return f"{_of(event.task_key)} [yellow]not executed[/]  {_short(event.reason)}"
+            return f"{_of(event.task_key)} [yellow]not executed[/]  {shown(event.reason)}"
 
 
 def _verdict_line(event: events.TaskApproved | events.TaskRejected | events.TaskDone) -> str:
@@ -94,11 +98,11 @@ def _verdict_line(event: events.TaskApproved | events.TaskRejected | events.Task
         case events.TaskApproved():
             return f"[blue]{event.task_key}[/] [green]approved[/]  by the Architect"
         case events.TaskRejected():
-            return f"[blue]{event.task_key}[/] [red]rejected[/]  {_short(event.feedback)}"
+            return f"[blue]{event.task_key}[/] [red]rejected[/]  {shown(event.feedback)}"
         case events.TaskDone():
             mark = "[green]done[/]     " if event.executed else "[yellow]unchecked[/]"
             spent = f"{event.credits_charged} credits"
-            return f"[blue]{event.task_key}[/] {mark} {escape(event.title)} [dim]{event.commit_sha[:8]}, {spent}[/]"
+            return f"[blue]{event.task_key}[/] {mark} {shown(event.title)} [dim]{event.commit_sha[:8]}, {spent}[/]"
 
 
 def _ending_line(event: Event) -> str | None:
@@ -113,11 +117,11 @@ def _ending_line(event: Event) -> str | None:
             )
         case events.ProviderTrouble():
             then = (
-                f"{escape(event.next_model)} is asked instead"
+                f"{shown(event.next_model)} is asked instead"
                 if event.next_model
                 else f"again in {event.retry_seconds} s"
             )
-            return f"[yellow]provider[/] {_short(event.message)}; {then}"
+            return f"[yellow]provider[/] {shown(event.message)}; {then}"
         case events.Delivered():
             return f"[green]packed[/]   {_count(event.files, 'file')}, {event.size_bytes:,} bytes"
         case events.RunResumed():
@@ -128,8 +132,8 @@ def _ending_line(event: Event) -> str | None:
 
 def stopped(*, project_id: str, reason: str | None, choices: Sequence[str]) -> str:
     """Return why a run waits and what the person can do, for the end of a command."""
-    head = escape(reason or "It waits for you.")
-    rows = [f"  - {escape(choice)}" for choice in choices]
+    head = shown(reason or "It waits for you.", limit=LONG)
+    rows = [f"  - {shown(choice)}" for choice in choices]
     go_on = f"Go on with: bottega resume {project_id}"
     return "\n".join([f"[yellow]Stopped.[/] {head}", *(["You can:", *rows] if rows else []), go_on])
 
@@ -148,6 +152,17 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _short(text: str, limit: int = 150) -> str:
-    flat = " ".join(text.split())
+def shown(text: str, *, limit: int = SHORT) -> str:
+    """Return others' text as one line that is safe to print as markup."""
+    flat = " ".join(_harmless(text).split())
     return escape(flat if len(flat) <= limit else flat[: limit - 1] + "…")
+
+
+def shown_lines(text: str) -> str:
+    """Return others' text line by line, safe to print as markup."""
+    return "\n".join(escape(_harmless(line)) for line in text.splitlines())
+
+
+def _harmless(text: str) -> str:
+    """Drop what a terminal obeys or what reorders a line; joiners stay, emoji are made of them."""
+    return "".join(c for c in text if c in "\n\t\u200d" or unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
