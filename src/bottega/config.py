@@ -146,7 +146,9 @@ class SandboxSettings(_Group):
 class PlatformSettings(_Group):
     app_env: Literal["development", "staging", "production"] = "development"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
-    bottega_home: Path = Field(default_factory=lambda: user_data_path("bottega", appauthor=False))
+    bottega_home: Annotated[Path, AfterValidator(Path.expanduser)] = Field(
+        default_factory=lambda: user_data_path("bottega", appauthor=False)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -255,14 +255,14 @@ class Build:
             ],
             "files": await self._app.orchestrator.file_paths(user_id=self._user_id, project_id=self._project_id),
             "zip": str(path) if path else None,
-            "credits": str(status.credits_charged),
+            "credits": _text(status.credits_charged),
             "quote": [_text(status.quote_low_credits), _text(status.quote_high_credits)],
             "tasks": [{"key": t.key, "title": t.title, "status": t.status, "attempts": t.attempts} for t in tasks],
         }
 
 
 def _text(credits: Decimal | None) -> str | None:
-    return None if credits is None else str(credits)
+    return None if credits is None else f"{credits:f}"
 
 
 def exit_code(status: Status) -> int:

@@ -191,15 +191,15 @@ def _clause(text: str) -> str:
 
 def shown(text: str, *, limit: int = SHORT) -> str:
     """Return others' text as one line that is safe to print as markup."""
-    flat = " ".join(_harmless(text).split())
+    flat = " ".join(harmless(text).split())
     return escape(flat if len(flat) <= limit else flat[: limit - 1] + "…")
 
 
 def shown_lines(text: str) -> str:
     """Return others' text line by line, safe to print as markup."""
-    return "\n".join(escape(_harmless(line)) for line in text.splitlines())
+    return "\n".join(escape(harmless(line)) for line in text.splitlines())
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Drop what a terminal obeys or what reorders a line; joiners stay, emoji are made of them."""
     return "".join(c for c in text if c in "\n\t\u200d" or unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
