@@ -220,7 +220,7 @@ async def _assemble(
             repository=repositories,
             credit_value_usd=terms.credit_value_usd,
         ),
-        runner=InProcessRunner(database=database, advancer=advancer, clock=clock),
+        runner=InProcessRunner(database=database, advancer=advancer, clock=clock, announce=listeners.announce),
         storage=storage,
         events=listeners,
     )

@@ -9,9 +9,9 @@ def sized(path: str, size: int, *, whole: bool = True) -> ContextFile:
     return ContextFile(path=path, text=("x" * 9 + "\n") * (size // 10), whole=whole)
 
 
-def test_the_task_s_files_come_first_then_small_ones_then_excerpts() -> None:
-    files = [sized("part", 10, whole=False), sized("large", 90), sized("small", 20), sized("mine", 50)]
-    assert [file.path for file in fit_context(files, first=("mine",)).files] == ["mine", "small", "large", "part"]
+def test_the_task_s_files_come_first_then_whole_ones_as_they_were_ranked_then_excerpts() -> None:
+    files = [sized("part", 10, whole=False), sized("telling", 90), sized("small", 20), sized("mine", 50)]
+    assert [file.path for file in fit_context(files, first=("mine",)).files] == ["mine", "telling", "small", "part"]
 
 
 def test_what_does_not_fit_is_cut_at_a_line_and_named() -> None:

@@ -9,6 +9,7 @@ from bottega.bootstrap import Pace
 from bottega.llm.scripted import stem_of
 from bottega.llm.types import Completion, CompletionRequest
 from bottega.orchestration import journal
+from bottega.orchestration.events import DrivenElsewhere
 from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS
 from bottega.orchestration.journal import LEASE
 from bottega.orchestration.orchestrator import Status
@@ -124,3 +125,18 @@ async def test_a_wish_that_comes_while_the_last_step_ends_is_not_lost(
 def test_a_wish_is_heard_within_fifteen_seconds_and_two_beats_may_be_missed() -> None:
     assert HEARTBEAT_SECONDS <= 15
     assert LEASE.total_seconds() >= 3 * HEARTBEAT_SECONDS
+
+
+async def test_who_comes_second_is_told_that_another_process_is_at_work(open_workshop: OpenWorkshop) -> None:
+    model = ThoughtfulModel(about="gather-1")
+    first, second = await open_workshop(llm=model), await open_workshop(scripts.GOOD)
+    status = await start(first)
+    working = drive(first, status)
+    await model.asked.wait()
+    watching = drive(second, status)
+    while not second.told(DrivenElsewhere):
+        await asyncio.sleep(0.01)
+    model.may_answer.set()
+    assert await working is RunState.WAITING
+    assert await watching is RunState.WAITING
+    assert len(second.told(DrivenElsewhere)) == 1

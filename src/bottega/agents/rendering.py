@@ -28,11 +28,11 @@ class Context:
 def fit_context(
     files: Sequence[ContextFile], *, first: Collection[str] = (), budget_bytes: int = CONTEXT_BYTES
 ) -> Context:
-    """Choose what to show: the files named in `first`, then whole files, small ones before large, then excerpts."""
+    """Choose what to show: the files named in `first`, then whole files, then excerpts, each in the caller's order."""
     shown: list[ContextFile] = []
     omitted: list[str] = []
     left = budget_bytes
-    for file in sorted(files, key=lambda file: (file.path not in first, not file.whole, _size(file.text))):
+    for file in sorted(files, key=lambda file: (file.path not in first, not file.whole)):
         piece = _cut(file, left)
         if piece is None:
             omitted.append(f"{file.path} ({_size(file.text)} bytes)")

@@ -85,7 +85,7 @@ class Assignment:
     project_title: str
     documentation: str
     task: PlannedTask
-    tree: tuple[str, ...]  # every path of the project
+    tree: tuple[str, ...]  # every path of the project, with the signatures of files that are not in `context`
     context: tuple[ContextFile, ...]
     feedback: str = ""  # what the last attempt got wrong; its files are in `context`
     results: tuple[CommandResult, ...] = ()  # the failed checks of the last attempt

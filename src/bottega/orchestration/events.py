@@ -1,7 +1,8 @@
 """What may be told to a person, as values. Every front end renders these and nothing else.
 
 An event is written to `run_events` in the transaction that makes it true, and announced after that transaction.
-`StepStarted` is the exception: it is announced only, because nothing has happened yet.
+`StepStarted`, `DrivenElsewhere` and a `ProviderTrouble` that is waited for within a step are announced only: nothing
+has changed yet.
 """
 
 import dataclasses
@@ -176,6 +177,13 @@ class RunStopped(Event):
     stop_code: str
     reason: str
     choices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrivenElsewhere(Event):
+    """Another process is working on the run; this one watches and takes over when it ends."""
+
+    type: ClassVar[str] = "driven_elsewhere"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

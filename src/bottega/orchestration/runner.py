@@ -14,6 +14,7 @@ from sqlalchemy import func, select, update
 from bottega.core.clock import Clock
 from bottega.db.transaction import Database
 from bottega.orchestration.advance import Advancer
+from bottega.orchestration.events import Announce, DrivenElsewhere
 from bottega.orchestration.state import RunState
 from bottega.orchestration.tables import Run
 
@@ -53,13 +54,15 @@ class _Due:
 
 
 class InProcessRunner:
-    def __init__(self, *, database: Database, advancer: Advancer, clock: Clock) -> None:
+    def __init__(self, *, database: Database, advancer: Advancer, clock: Clock, announce: Announce) -> None:
+        self._announce = announce
         self._database = database
         self._advancer = advancer
         self._clock = clock
 
     async def run(self, *, run_id: uuid.UUID) -> RunState:
         """Drive a run until it is finished or needs the person; return the state it is in."""
+        was_told = False
         while True:
             due = await self._due(run_id)
             if due.state is not RunState.READY:
@@ -67,6 +70,9 @@ class InProcessRunner:
             if due.lease_owner and is_dead(due.lease_owner):
                 await self._evict(run_id, due.lease_owner)
             elif due.lease_owner:
+                if not was_told:
+                    self._announce(DrivenElsewhere())
+                    was_told = True
                 await self._clock.sleep(BUSY_POLL_SECONDS)
             elif due.wait_seconds > 0:
                 await self._clock.sleep(min(due.wait_seconds, LOOK_AGAIN_SECONDS))

@@ -99,6 +99,7 @@ REFUSED = {
     "unclosed fence": ("a.py\n```python\nx = 1\n", "never closed", True),
     "missing REPLACE": ("a.py\n```\n<<<<<<< SEARCH\nx\n=======\ny\n```\n", "never closed", True),
     "missing REPLACE without a fence": ("a.py\n<<<<<<< SEARCH\nx\n=======\ny\n", "cut short", True),
+    "markers behind code": ("a.py\n<<<<<<< SEARCH\nx=======\ny>>>>>>> REPLACE\n", "alone on a line", False),
     "missing End Patch": ("*** Begin Patch\n*** Delete File: a.py\n", "cut short", True),
     "unfinished thinking": ("<think>\nhm\n```\n", "thinking", True),
     "two dividers": ("a.md\n```\n<<<<<<< SEARCH\nT\n=======\nx\n=======\ny\n>>>>>>> REPLACE\n```", "2 lines", False),

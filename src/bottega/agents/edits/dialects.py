@@ -12,6 +12,7 @@ SEARCH = re.compile(r"^[<-]{5,9} ?SEARCH>?\s*$")
 REPLACE = re.compile(r"^[>+]{5,9} ?REPLACE\s*$")
 DELETE = re.compile(r"^\*\*\* Delete File:\s*(\S.*?)\s*$")
 BEGIN_PATCH, END_PATCH = "*** Begin Patch", "*** End Patch"
+_CLOSING = ">>>>>>> REPLACE"
 _DIVIDER = re.compile(r"^={5,9}\s*$")
 _PATCH_FILE = re.compile(r"^\*\*\* (Add|Update|Delete) File:\s*(\S.*?)\s*$")
 _GIT_NOISE = re.compile(r"^(?:diff |index |new file|deleted file|old mode|new mode|similarity )")
@@ -42,7 +43,9 @@ def _end_of_block(path: str, lines: Sequence[str], start: int) -> int:
             return at
         if SEARCH.match(lines[at]):
             break
-    raise EditFault(f"{path}: a SEARCH block has no '>>>>>>> REPLACE' line; it seems cut short", truncated=True)
+    if any(line.rstrip().endswith(_CLOSING) for line in lines[start + 1 :]):
+        raise EditFault(f"{path}: '=======' and '{_CLOSING}' must each stand alone on a line, at its beginning")
+    raise EditFault(f"{path}: a SEARCH block has no '{_CLOSING}' line; it seems cut short", truncated=True)
 
 
 def _block(path: str, body: Sequence[str]) -> ReplaceBlock:

@@ -15,7 +15,7 @@ from bottega.config import Settings
 from bottega.entrypoints.cli import delivery, dialogue, words
 from bottega.entrypoints.cli.running import Exit, fail, local_username, parse_project_id, run_app
 from bottega.entrypoints.cli.screen import Screen
-from bottega.orchestration.events import RunStopped
+from bottega.orchestration.events import RunResumed, RunStopped
 from bottega.orchestration.orchestrator import Status
 from bottega.orchestration.state import Phase, RunState, StopCode
 from bottega.projects.tables import Question
@@ -115,9 +115,10 @@ async def start(app: App, brief: str, options: Options) -> int:
 async def go_on(app: App, project_id: uuid.UUID, options: Options) -> int:
     user_id = await app.local_user(local_username())
     state = await app.orchestrator.status(user_id=user_id, project_id=project_id)
-    if state.state is not RunState.WAITING and state.phase is not Phase.FINISHED:
+    resumes = state.state is not RunState.WAITING and state.phase is not Phase.FINISHED
+    if resumes:
         await app.orchestrator.resume(user_id=user_id, project_id=project_id)
-    return await Build(app=app, user_id=user_id, project_id=project_id, options=options).run()
+    return await Build(app=app, user_id=user_id, project_id=project_id, options=options).run(resumed=resumes)
 
 
 class Build:
@@ -131,9 +132,11 @@ class Build:
         self._screen = Screen(to_stderr=options.as_json)
         self._stopped: RunStopped | None = None
 
-    async def run(self) -> int:
+    async def run(self, *, resumed: bool = False) -> int:
         """Run until the project is delivered or needs the person; return the exit code."""
         self._screen.say(f"[dim]project {self._project_id}[/]")
+        if resumed:
+            self._screen.show(RunResumed())
         self._app.events.listen(self._screen.show)
         self._app.events.listen(self._remember)
         with self._screen:

@@ -5,6 +5,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from bottega.entrypoints.cli import words
 from bottega.orchestration.events import Event, PlanReady, StepStarted, TaskDone
@@ -17,16 +18,7 @@ class Screen:
 
     def __init__(self, *, to_stderr: bool) -> None:
         self.console = Console(stderr=to_stderr, highlight=False, emoji=False)
-        self._progress = Progress(
-            SpinnerColumn(),
-            BarColumn(bar_width=24),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}"),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
+        self._progress = progress_bar(console=self.console)
         self._bar = self._progress.add_task("starting", total=None)
         self._tasks = 0
         self._done = 0
@@ -85,3 +77,18 @@ class Screen:
         if self.console.is_terminal or not self._tasks:
             return ""
         return f"\\[{self._done}/{self._tasks}] "
+
+
+def progress_bar(*, console: Console) -> Progress:
+    """Return the bar; in a narrow terminal its words give way, never the clock."""
+    return Progress(
+        SpinnerColumn(),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+        console=console,
+        expand=True,
+        transient=True,
+        disable=not console.is_terminal,
+    )

@@ -125,6 +125,8 @@ def _ending_line(event: Event) -> str | None:
             return f"[yellow]provider[/] {_clause(event.message)}; {then}"
         case events.Delivered():
             return f"[green]packed[/]   {_count(event.files, 'file')}, {event.size_bytes:,} bytes"
+        case events.DrivenElsewhere():
+            return "[yellow]watching[/] another process is working on this project; it is taken over when that ends"
         case events.RunResumed():
             return "[green]resumed[/]  from where it stopped"
         case _:

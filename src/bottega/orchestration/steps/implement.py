@@ -106,7 +106,7 @@ def _assignment(situation: Situation, material: _Material) -> Assignment:
         project_title=situation.project.title,
         documentation=documentation,
         task=workspace.planned(task),
-        tree=tuple(sorted(material.draft)),
+        tree=workspace.outline(material.draft, shown=material.context),
         context=material.context,
         feedback=task.feedback or "",
         results=material.results,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bottega.agents.types import CommandResult, ContextFile, Review, UnusableReply
+from bottega.agents.types import CommandResult, ContextFile, Review, UnusableReply, Verdict
 from bottega.llm.errors import Refused
 from bottega.orchestration import evidence
 from bottega.orchestration.events import TaskApproved, TaskRejected
@@ -38,7 +38,15 @@ async def verify(situation: Situation, bench: Workbench) -> StepResult:
         told = TaskApproved(task_key=situation.task.key)
         return StepResult(outcome="approved", output=output, task=approved(situation.task_view), events=(told,))
     rejected = TaskRejected(task_key=situation.task.key, feedback=verdict.feedback)
-    return failure(situation, bench, outcome="rejected", feedback=verdict.feedback, events=(rejected,), output=output)
+    return failure(
+        situation, bench, outcome="rejected", feedback=note(verdict=verdict), events=(rejected,), output=output
+    )
+
+
+def note(*, verdict: Verdict) -> str:
+    """Return what the Implementer is told: what to change, and which criteria are not met and why."""
+    unmet = [f"- {point.criterion}: {point.reason}" for point in verdict.criteria if not point.met]
+    return "\n".join([verdict.feedback, "", "Not met:", *unmet])
 
 
 async def _gather_case(situation: Situation, bench: Workbench) -> _Case:

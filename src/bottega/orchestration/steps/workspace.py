@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.agents.types import ContextFile, PlannedTask
+from bottega.indexing.code_map import code_map
 from bottega.indexing.service import CodebaseIndexingService, SearchHit
 from bottega.orchestration.tables import Step, Task
 
@@ -16,6 +17,7 @@ Changes = Mapping[str, str | None]
 """Paths whose content changed; None deletes."""
 
 WHOLE_FILE_BYTES = 12_000
+MAP_BYTES = 6_000
 
 
 def overlay(files: Files, changes: Changes) -> dict[str, str]:
@@ -82,6 +84,13 @@ async def context_files(
     found = [_of_hit(hit, files) for hit in hits if hit.path not in named and hit.path in files]
     whole = [ContextFile(path=path, text=files[path]) for path in named]
     return (*whole, *_without_repeats(found))
+
+
+def outline(files: Files, *, shown: Sequence[ContextFile]) -> tuple[str, ...]:
+    """Return every path, with the signatures of the files that are not shown, so that their names can be used."""
+    whole = {file.path for file in shown if file.whole}
+    drawn = code_map(files={path: "" if path in whole else text for path, text in files.items()}, max_bytes=MAP_BYTES)
+    return tuple(drawn.splitlines())
 
 
 def _of_hit(hit: SearchHit, files: Files) -> ContextFile:
