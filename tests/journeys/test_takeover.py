@@ -133,9 +133,10 @@ async def test_who_comes_second_is_told_that_another_process_is_at_work(open_wor
     status = await start(first)
     working = drive(first, status)
     await model.asked.wait()
+    told = asyncio.Event()
+    second.app.events.listen(lambda event: told.set() if isinstance(event, DrivenElsewhere) else None)
     watching = drive(second, status)
-    while not second.told(DrivenElsewhere):
-        await asyncio.sleep(0.01)
+    await told.wait()
     model.may_answer.set()
     assert await working is RunState.WAITING
     assert await watching is RunState.WAITING

@@ -97,7 +97,7 @@ async def test_a_delivered_project_is_described_by_one_json_object(
     stdout, stderr = await process.communicate()
     assert process.returncode == 0, stderr.decode()
     told = json.loads(stdout)
-    assert set(told) == {"project_id", "status", "reason", "files", "zip", "credits", "quote", "tasks"}
+    assert set(told) == {"project_id", "status", "reason", "files", "zip", "credits", "quote", "tasks", "questions"}
     assert (told["status"], told["reason"]) == ("completed", None)
     assert told["files"] == sorted({*scripts.FIRST_FILES, *scripts.SECOND_FILES, "README.md"})
     assert [(task["key"], task["title"], task["status"], task["attempts"]) for task in told["tasks"]] == [
@@ -121,7 +121,7 @@ async def test_a_plan_nobody_approves_waits_and_resume_goes_on_from_there(cli: C
 
     standing = await cli("status", project)
     assert "awaiting_approval" in standing.stdout
-    assert "- [ ] **T1**" in standing.stdout
+    assert "- [ ] T1 Counting" in standing.stdout
     taken = await cli("download", project, "--out", "early")
     assert "word-counter/TODO.md" in names_in(taken.stdout.strip())
 
