@@ -132,7 +132,7 @@ async def test_a_plan_nobody_approves_waits_and_resume_goes_on_from_there(cli: C
 
     again = await cli("resume", project)
     assert (again.exit_code, len(fake.asks)) == (0, asked + 5)
-    assert "- [x] **T2**" in (await cli("status", project)).stdout
+    assert "- [x] T2 Command line" in (await cli("status", project)).stdout
     listed = await cli("projects")
     assert (project in listed.stdout, "completed" in listed.stdout) == (True, True)
 
