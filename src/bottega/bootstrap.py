@@ -126,13 +126,13 @@ async def open_app(settings: Settings, *, llm: LLM | None = None, sandbox: Sandb
     clock = SystemClock()
     _make_home(settings.platform.bottega_home)
     async with AsyncExitStack() as stack:
-        # Probing waits for a process of its own; the database can be opened while it does.
+        # Both have work of their own to wait for; the database can be opened meanwhile.
+        gateway = await stack.enter_async_context(open_gateway(settings)) if llm is None else llm
         probed = await stack.enter_async_context(_meanwhile(_rung(settings, given=sandbox)))
         url = await stack.enter_async_context(database_url(settings))
         await upgrade(url=url)
         database = Database(url=url)
         stack.push_async_callback(database.close)
-        gateway = await stack.enter_async_context(open_gateway(settings)) if llm is None else llm
         yield await _assemble(settings, database=database, llm=gateway, sandbox=await probed, clock=clock)
 
 
@@ -232,7 +232,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[LLM]:
     dialects = [Gemini(base_url=models.gemini_base_url), OpenAIChat(base_url=models.openrouter_base_url)]
     client = LLMClient(dialects=dialects, keys=keys, clock=clock)
     try:
-        yield client
+        async with _meanwhile(client.warm_up()):
+            yield client
     finally:
         await client.close()
 
