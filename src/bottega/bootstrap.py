@@ -11,9 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import select
-
 from bottega.agents.prompting import Prompts
+from bottega.billing import ledger
 from bottega.billing.accounts import open_account
 from bottega.billing.metering import Metering
 from bottega.billing.prices import PriceBook, seed_prices
@@ -28,7 +27,7 @@ from bottega.db.transaction import Database
 from bottega.delivery.storage import StorageService
 from bottega.indexing.service import CodebaseIndexingService
 from bottega.keys.manager import APIKeyManager
-from bottega.llm.client import LLMClient
+from bottega.llm.client import LLMClient, Patience
 from bottega.llm.gemini import Gemini
 from bottega.llm.openrouter import OpenAIChat
 from bottega.llm.retry import RetryPolicy
@@ -42,7 +41,6 @@ from bottega.projects.repository import ProjectRepository
 from bottega.sandbox.judge import CheckRunner
 from bottega.sandbox.probe import choose_sandbox
 from bottega.sandbox.types import Sandbox
-from bottega.users.tables import User
 
 T = TypeVar("T")
 
@@ -87,8 +85,7 @@ class App:
 
     async def available_credits(self, user_id: int) -> Decimal:
         async with self.database.transaction() as session:
-            statement = select(User.credit_balance - User.credit_held).where(User.id == user_id)
-            return (await session.execute(statement)).scalar_one()
+            return await ledger.available(session, user_id=user_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,16 +115,24 @@ async def database_url(settings: Settings) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, *, llm: LLM | None = None, sandbox: Sandbox | None = None) -> AsyncIterator[App]:
+async def open_app(
+    settings: Settings,
+    *,
+    llm: LLM | None = None,
+    sandbox: Sandbox | None = None,
+    patience: Patience | None = None,
+) -> AsyncIterator[App]:
     """Open everything a process needs and close it again.
 
-    `llm` replaces the gateway (the demo's script, tests), `sandbox` the strongest rung (benchmarks).
+    `llm` replaces the gateway (the demo's script, tests), `sandbox` the strongest rung (benchmarks), and `patience` is
+    how long the gateway bears silence.
     """
     clock = SystemClock()
     _make_home(settings.platform.bottega_home)
     async with AsyncExitStack() as stack:
         # Both have work of their own to wait for; the database can be opened meanwhile.
-        gateway = await stack.enter_async_context(open_gateway(settings)) if llm is None else llm
+        opened = open_gateway(settings, patience=patience)
+        gateway = await stack.enter_async_context(opened) if llm is None else llm
         probed = await stack.enter_async_context(_meanwhile(_rung(settings, given=sandbox)))
         url = await stack.enter_async_context(database_url(settings))
         await upgrade(url=url)
@@ -155,6 +160,7 @@ async def _assemble(settings: Settings, *, database: Database, llm: LLM, sandbox
     models = (settings.models.architect, *settings.models.implementers)
     async with database.transaction() as session:
         await seed_prices(session, models=models, at=clock.now())
+        await ledger.sweep(session)  # holds of calls whose process died and whose run was not taken up since
     terms = Terms(markup=settings.billing.markup_factor, credit_value_usd=settings.billing.platform_credit_value_usd)
     prices = PriceBook()
     listeners = Listeners()
@@ -219,7 +225,7 @@ class _Quotes:
 
 
 @asynccontextmanager
-async def open_gateway(settings: Settings) -> AsyncIterator[LLM]:
+async def open_gateway(settings: Settings, *, patience: Patience | None = None) -> AsyncIterator[LLM]:
     """Yield the unmetered way to the configured providers."""
     clock = SystemClock()
     models = settings.models
@@ -230,7 +236,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[LLM]:
         fingerprint_key=secret,
     )
     dialects = [Gemini(base_url=models.gemini_base_url), OpenAIChat(base_url=models.openrouter_base_url)]
-    client = LLMClient(dialects=dialects, keys=keys, clock=clock)
+    client = LLMClient(dialects=dialects, keys=keys, clock=clock, patience=patience)
     try:
         async with _meanwhile(client.warm_up()):
             yield client

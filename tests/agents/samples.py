@@ -9,6 +9,7 @@ from bottega.agents.types import (
     Brief,
     CommandResult,
     ContextFile,
+    Plan,
     PlannedTask,
     ReadmeRequest,
     Repair,
@@ -58,6 +59,7 @@ UNRUN = CommandResult(
     command="node --test", executed=False, passed=False, exit_code=None, output="", reason="no sandbox here"
 )
 
+PLAN = Plan(title="shelf", documentation=DOCUMENTATION, tech_stack={"language": "Python 3.11"}, tasks=(TASK,))
 FIRST = Assignment(
     project_title="shelf", documentation=DOCUMENTATION, task=TASK, tree=TREE, context=CONTEXT, session="s-1"
 )
@@ -90,6 +92,7 @@ README = ReadmeRequest(
     tree=TREE,
     context=CONTEXT[:1],
     commands=(SUITE,),
+    previous="# shelf\n\n```sh\npython -m shelf list\n```\n",
     results=(FAILED,),
     attempt=2,
     session="s-1",

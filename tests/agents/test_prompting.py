@@ -22,6 +22,9 @@ REQUESTS: dict[str, Ask] = {
     "gather": lambda architect, _: architect.gather(brief=Brief(text="A todo list"), session="s", attempt=1),
     "gather-again": lambda architect, _: architect.gather(brief=samples.BRIEF, session="s", attempt=1),
     "plan": lambda architect, _: architect.plan(brief=samples.BRIEF, session="s", attempt=1),
+    "plan-again": lambda architect, _: architect.plan(
+        brief=samples.BRIEF, session="s", attempt=2, previous=samples.PLAN
+    ),
     "implement": lambda _, implementer: implementer.implement(assignment=samples.FIRST),
     "implement-again": lambda _, implementer: implementer.implement(assignment=samples.SECOND),
     "implement-repair": lambda _, implementer: implementer.implement(assignment=samples.FIRST, repair=samples.REPAIR),

@@ -281,3 +281,34 @@ async def test_the_providers_own_books_equal_the_ledgers_to_the_last_decimal(
     assert bill.credits == -sum(e.credits_amount for e in await scene.entries() if e.project_id == scene.project_id)
     assert sum(line.cost_usd for line in bill.lines) + bill.failed_cost_usd == provider.billed_usd
     assert (bill.calls, bill.failed_calls) == (len(turns), len(provider.turns) - len(turns))
+
+
+async def test_a_reply_cut_for_want_of_credits_is_not_charged_and_says_what_it_would_take(database: Database) -> None:
+    scene = await set_scene(database, credits="3")
+    provider = Provider(turns=[replace(REPLY, finish=FinishReason.LENGTH)])
+    llm = account(scene, provider)
+    with pytest.raises(InsufficientCredits) as short:
+        await llm.complete(REQUEST)
+    assert short.value.needed == charge_credits(worst_case_usd(scene.price, REQUEST), terms=TERMS)
+    assert short.value.available == Decimal(3)
+    assert await settle(scene, llm) == Decimal(0)
+    assert await scene.money() == (Decimal(3), Decimal(0))
+    [call] = await scene.calls()
+    assert (call.status, call.credits_charged, call.actual_cost_usd) == ("failed", Decimal(0), provider.billed_usd)
+    assert await scene.faults() == []
+
+
+async def test_without_a_markup_an_account_in_debt_is_told_so(database: Database) -> None:
+    scene = await set_scene(database, credits="1")
+    async with database.transaction() as session:
+        await ledger.grant(
+            session,
+            user_id=scene.user_id,
+            credits=Decimal(-2),
+            transaction_type="adjustment",
+            idempotency_key="debt",
+        )
+    free = replace(meter(scene, Provider()), terms=replace(TERMS, markup=Decimal(0)))
+    llm = free.account(user_id=scene.user_id, project_id=scene.project_id, operation_key="run:1", lease_token=1)
+    with pytest.raises(InsufficientCredits):
+        await llm.complete(REQUEST)

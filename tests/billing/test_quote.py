@@ -17,12 +17,14 @@ def test_a_quote_is_the_sum_of_its_tasks_and_the_readme() -> None:
     tasks = (SizedTask(key="T1", size="small"), SizedTask(key="T2", size="large"))
     quoted = quote(tasks=tasks, architect=DEAR, implementers=(CHEAP, DEAR), terms=TERMS)
     low, high = zip(*((task.low_credits, task.high_credits) for task in quoted.per_task), strict=True)
-    readme = Decimal("7.5")  # 12 000 tokens in at 1.25, 3 500 out at 10, at 150 credits per dollar
-    assert (quoted.low_credits, quoted.high_credits) == (sum(low) + readme, sum(high) + 2 * readme)
-    # small: (5 000 x 0.2 + 2 500 x 1) + (5 000 x 1.25 + 1 200 x 10), per million, at 150 credits per dollar
-    assert quoted.per_task[0].low_credits == Decimal("3.2625")
-    # two more attempts, the last by the dearest rung: 5 000 x 1.25 + 2 500 x 10
-    assert quoted.per_task[0].high_credits == Decimal("3.2625") + Decimal("3.2625") + Decimal("7.425")
+    # the README reads 8 000 tokens at 1.25 and writes 900 at 10, at 150 credits per dollar; 12 000 and 4 000 at most
+    assert quoted.low_credits == sum(low) + Decimal("2.85")
+    assert quoted.high_credits == sum(high) + 2 * Decimal("8.25")
+    # small: (4 000 x 0.2 + 1 500 x 1) + (6 000 x 1.25 + 300 x 10), per million, at 150 credits per dollar
+    assert quoted.per_task[0].low_credits == Decimal("1.92")
+    # two attempts of the first rung (5 000 x 0.2 + 4 000 x 1) and one of the dearest (5 000 x 1.25 + 4 000 x 10), each
+    # reviewed (8 000 x 1.25 + 1 500 x 10)
+    assert quoted.per_task[0].high_credits == 2 * Decimal("0.75") + Decimal("6.9375") + 3 * Decimal("3.75")
 
 
 def test_an_unknown_size_is_quoted_as_large() -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import given
@@ -74,6 +75,12 @@ def test_the_report_says_what_ran_on_which_tree_and_how_it_ended() -> None:
     )
 
 
+def test_the_commands_of_the_readme_stand_one_below_the_other() -> None:
+    script = replace(check(command="set -ex\npython -m notes --help\npytest", tests_run=0), task_key=None)
+    report = render_tests(title="Notes", delivered_tree=TREE, checks=[script])
+    assert "| README | `set -ex`<br>`python -m notes --help`<br>`pytest` | passed | 0 |  |" in report
+
+
 def test_what_was_not_executed_never_reads_as_passed() -> None:
     report = render_tests(
         title="Notes", delivered_tree=TREE, checks=[check(executed=False, passed=True, tests_run=9, exit_code=None)]
@@ -94,7 +101,7 @@ def test_hostile_text_stays_in_its_cell() -> None:
         checks=[check(command="echo `a` | tee\nb", passed=False, exit_code=1, reason="| **passed** |\n<b>")],
     )
     row = report.splitlines()[-1]
-    assert row.startswith("| T1 | ``echo `a` \\| tee b`` | **failed**: \\| \\*\\*passed\\*\\* \\| \\<b\\> | 1 |")
+    assert row.startswith("| T1 | ``echo `a` \\| tee``<br>`b` | **failed**: \\| \\*\\*passed\\*\\* \\| \\<b\\> | 1 |")
     assert report.startswith("# What was checked: x \\# passed\n")
 
 
@@ -113,7 +120,7 @@ def test_a_receipt_lists_every_part_and_the_exact_total() -> None:
         "| **Total** | 4 | 1 | 24,690 | 1,356 | 1.75000001 |\n\n"
         "One credit is 0.01 USD; the whole is 0.0175000001 USD.\n\n"
         "Quoted before the work: 1.00 to 4.50 credits.\n\n"
-        "Calls not charged failed at the provider; what they cost is the platform's loss, not yours.\n"
+        "Calls not charged failed or were cut off; what they cost is the platform's loss, not yours.\n"
     )
 
 

@@ -13,6 +13,7 @@ from bottega.billing.audit import audit
 from bottega.bootstrap import App, open_app
 from bottega.config import BillingSettings, DatabaseSettings, ModelSettings, PlatformSettings, SandboxSettings, Settings
 from bottega.db.transaction import transaction_open
+from bottega.llm.client import Patience
 from bottega.llm.scripted import ScriptedProvider
 from bottega.llm.types import LLM
 from bottega.orchestration.events import Event
@@ -105,8 +106,10 @@ def settings_for(
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, llm: LLM | None = None, username: str = "ada") -> AsyncIterator[Workshop]:
-    async with open_app(settings, llm=llm) as app:
+async def opened(
+    settings: Settings, *, llm: LLM | None = None, patience: Patience | None = None, username: str = "ada"
+) -> AsyncIterator[Workshop]:
+    async with open_app(settings, llm=llm, patience=patience) as app:
         workshop = Workshop(app=app, user_id=await app.local_user(username))
         app.events.listen(workshop.events.append)
         yield workshop
@@ -118,10 +121,14 @@ async def open_workshop(tmp_path: Path, database_url: str) -> AsyncIterator[Open
     async with AsyncExitStack() as stack:
 
         async def open_one(
-            script: Mapping[str, str] | None = None, *, llm: LLM | None = None, **settings: object
+            script: Mapping[str, str] | None = None,
+            *,
+            llm: LLM | None = None,
+            patience: Patience | None = None,
+            **settings: object,
         ) -> Workshop:
             made = settings_for(home=tmp_path / "home", database_url=database_url, **settings)  # type: ignore[arg-type]
             model = llm or (scripted(script) if script is not None else None)
-            return await stack.enter_async_context(opened(made, llm=model))
+            return await stack.enter_async_context(opened(made, llm=model, patience=patience))
 
         yield open_one

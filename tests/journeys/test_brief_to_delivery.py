@@ -7,6 +7,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+from bottega.llm.scripted import ScriptedProvider
+from bottega.llm.types import Completion, CompletionRequest
 from bottega.orchestration import events
 from bottega.orchestration.state import RunState
 from tests.journeys import scripts
@@ -53,3 +55,21 @@ async def test_every_step_is_told_in_order(open_workshop: OpenWorkshop) -> None:
         "readme_committed",
         "delivered",
     ]
+
+
+async def test_a_readme_whose_commands_fail_is_mended(open_workshop: OpenWorkshop) -> None:
+    wrong = scripts.README.replace("python -m words", "python -m wordz")
+    asked: list[CompletionRequest] = []
+
+    class Listening(ScriptedProvider):
+        async def complete(self, request: CompletionRequest) -> Completion:
+            asked.append(request)
+            return await super().complete(request)
+
+    script = {**scripts.GOOD, "readme-1.md": wrong, "readme-2.md": scripts.README}
+    workshop = await open_workshop(llm=Listening(script=script))
+    status = await workshop.build(scripts.BRIEF)
+
+    assert status.state is RunState.DONE
+    assert wrong in asked[-1].messages[-1].content
+    await workshop.audit()

@@ -11,7 +11,9 @@ from bottega.billing.prices import set_price
 from bottega.billing.pricing import Rates
 from bottega.billing.tables import ApiKeyUsage, CreditHold
 from bottega.config import ModelSettings
+from bottega.llm.client import Patience
 from bottega.llm.types import ModelName
+from bottega.orchestration import events
 from bottega.orchestration.state import RunState, StopCode
 from tests.fakes.providers import Ask, FakeProviders, Reply, blocked, failing, rate_limited
 from tests.journeys import scripts
@@ -54,7 +56,7 @@ async def fake() -> AsyncIterator[FakeProviders]:
         yield providers
 
 
-async def open_on(fake: FakeProviders, open_workshop: OpenWorkshop, *, credits: Decimal = Decimal(1000)) -> Workshop:
+async def open_on(fake: FakeProviders, open_workshop: OpenWorkshop, *, patience: Patience | None = None) -> Workshop:
     models = ModelSettings(
         google_api_key="key-of-google",  # type: ignore[arg-type]
         gemini_base_url=fake.gemini_url,
@@ -63,7 +65,7 @@ async def open_on(fake: FakeProviders, open_workshop: OpenWorkshop, *, credits: 
         architect_model=ARCHITECT,
         implementer_models=(FIRST_RUNG, SECOND_RUNG),
     )
-    workshop = await open_workshop(models=models, credits=credits)
+    workshop = await open_workshop(models=models, patience=patience)
     rates = Rates(input=Decimal("0.50"), cached=Decimal("0.05"), output=Decimal("2.00"))
     async with workshop.app.database.transaction() as session:
         for name in (ARCHITECT, FIRST_RUNG, SECOND_RUNG):
@@ -138,3 +140,27 @@ async def test_a_revoked_key_stops_the_run_and_says_so(fake: FakeProviders, open
     assert (status.state, status.stop_code) == (RunState.ATTENTION, StopCode.PROVIDER)
     assert "key-of-google" not in (status.reason or "")
     await assert_ledger_equals(workshop, fake)
+
+
+async def test_a_silent_provider_is_given_up_another_is_asked_and_the_person_told(
+    fake: FakeProviders, open_workshop: OpenWorkshop
+) -> None:
+    good = Models()
+    fake.answer = lambda ask: Reply(text="words", stall_after=2) if ask.model.endswith("small") else good(ask)
+    workshop = await open_on(fake, open_workshop, patience=Patience(first_word_seconds=5, progress_seconds=0.3))
+    status = await workshop.build(scripts.BRIEF)
+    assert status.state is RunState.DONE
+    told = [event for event in workshop.told(events.ProviderTrouble) if isinstance(event, events.ProviderTrouble)]
+    assert [event.next_model for event in told] == [SECOND_RUNG, SECOND_RUNG]
+    await assert_ledger_equals(workshop, fake)
+
+
+async def test_a_wait_for_a_provider_is_told_before_it_is_waited(
+    fake: FakeProviders, open_workshop: OpenWorkshop
+) -> None:
+    fake.answer = Models(plan=[rate_limited(retry_after_seconds=0.2)])
+    workshop = await open_on(fake, open_workshop)
+    await workshop.build(scripts.BRIEF)
+    (told,) = workshop.told(events.ProviderTrouble)
+    assert isinstance(told, events.ProviderTrouble)
+    assert "exhausted" in told.message

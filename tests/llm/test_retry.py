@@ -28,7 +28,7 @@ def delay(
     return policy.next_delay(error, attempt=attempt, random=random)
 
 
-@pytest.mark.parametrize("kind", [RateLimited, Overloaded, Stalled, Interrupted, MalformedResponse])
+@pytest.mark.parametrize("kind", [RateLimited, Overloaded, Interrupted, MalformedResponse])
 def test_what_may_pass_is_tried_again(kind: type[ProviderError]) -> None:
     assert delay(kind("x", provider="google")) == 0.5
 
@@ -36,6 +36,10 @@ def test_what_may_pass_is_tried_again(kind: type[ProviderError]) -> None:
 @pytest.mark.parametrize("kind", [OutOfQuota, PaymentRequired, AuthenticationFailed, RequestRejected, Refused])
 def test_what_will_not_pass_is_not(kind: type[ProviderError]) -> None:
     assert delay(kind("x", provider="google", retry_after_seconds=1.0)) is None
+
+
+def test_a_call_that_stalled_is_left_to_the_run() -> None:
+    assert delay(Stalled("x", provider="google", retry_after_seconds=1.0)) is None
 
 
 def test_what_is_no_providers_error_is_not() -> None:
@@ -63,3 +67,8 @@ def test_the_bound_doubles_up_to_the_cap() -> None:
     assert [delay(error, attempt=n, random=lambda: 1.0) for n in (1, 2, 3)] == [1.0, 2.0, 3.0]
     endless = RetryPolicy(max_attempts=10**6)
     assert delay(error, attempt=10**5, random=lambda: 1.0, policy=endless) == endless.cap_seconds
+
+
+def test_a_silent_provider_is_left_at_once() -> None:
+    error = Stalled("said nothing for 60 s", provider="openrouter")
+    assert RetryPolicy().next_delay(error, attempt=1, random=lambda: 0.5) is None

@@ -1,5 +1,6 @@
 """What an ordinary command gets, on every rung: its files, a Python, an empty environment, and its own words back."""
 
+import signal
 import sys
 
 import pytest
@@ -33,6 +34,16 @@ async def test_nothing_of_one_run_is_seen_by_the_next(rung: Rung) -> None:
 async def test_the_exit_code_is_what_a_shell_says(rung: Rung, command: str, code: int) -> None:
     result = await rung.run(files={}, command=command)
     assert (result.executed, result.exit_code, result.reason) == (True, code, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE])
+async def test_a_signal_the_worker_ignores_still_reaches_the_command(rung: Rung, number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_IGN)  # as nohup and a shell's background jobs leave it
+    try:
+        result = await rung.run(files={}, command=f"kill -{number.value} $$; echo deaf")
+    finally:
+        signal.signal(number, before)
+    assert (result.exit_code, result.output) == (128 + number.value, "")
 
 
 async def test_output_and_errors_come_in_order_and_as_text(rung: Rung) -> None:

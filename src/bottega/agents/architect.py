@@ -57,11 +57,14 @@ class ArchitectAgent:
         form, text = await self._ask_for(GatherForm, request)
         return Gathered(title=form.title[:_MAX_TITLE_CHARACTERS], questions=_questions(form, text))
 
-    async def plan(self, *, brief: Brief, session: str, attempt: int, repair: Repair | None = None) -> Plan:
+    async def plan(
+        self, *, brief: Brief, session: str, attempt: int, previous: Plan | None = None, repair: Repair | None = None
+    ) -> Plan:
+        """Plan the software; `previous` is the plan the person wants changed."""
         request = CompletionRequest(
             model=self._model,
             system=self._prompts.system("plan"),
-            messages=self._prompts.messages("plan", repair=repair, brief=brief),
+            messages=self._prompts.messages("plan", repair=repair, brief=brief, previous=previous),
             max_output_tokens=PLAN_OUTPUT_TOKENS,
             purpose=Purpose.PLAN,
             attempt=attempt,
@@ -116,7 +119,6 @@ class ArchitectAgent:
             context=fit_context(review.context, first=review.task.files),
             results=clip_results(review.results),
             findings=review.findings,
-            attempt=review.attempt,
         )
 
     def _readme_messages(self, request: ReadmeRequest, repair: Repair | None) -> tuple[Message, ...]:
@@ -130,6 +132,7 @@ class ArchitectAgent:
             tree=tree_text(request.tree),
             context=fit_context(request.context),
             commands=request.commands,
+            previous=clip(request.previous, limit_bytes=DOCUMENTATION_BYTES),
             results=clip_results(request.results),
         )
 

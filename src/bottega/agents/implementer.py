@@ -43,5 +43,4 @@ class ImplementerAgent:
             context=fit_context(assignment.context, first=assignment.task.files),
             feedback=assignment.feedback,
             results=clip_results(assignment.results),
-            attempt=assignment.attempt,
         )

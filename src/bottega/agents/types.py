@@ -133,7 +133,8 @@ class ReadmeRequest:
     tree: tuple[str, ...]
     context: tuple[ContextFile, ...]
     commands: tuple[str, ...]  # acceptance commands known to pass
-    results: tuple[CommandResult, ...] = ()  # the last README's commands that failed
+    previous: str = ""  # the last README, when its commands failed
+    results: tuple[CommandResult, ...] = ()  # what failed of them
     attempt: int = 1
     session: str = ""
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.billing import ledger_sql as sql
@@ -18,6 +19,7 @@ from bottega.core.errors import AppError
 from bottega.core.ids import new_id
 from bottega.core.money import round_up_usd, show_credits
 from bottega.llm.types import Usage
+from bottega.users.tables import User
 
 _NOTHING = Usage()
 
@@ -171,6 +173,12 @@ async def sweep(session: AsyncSession, *, limit: int = 500) -> int:
     """
     due = (await session.scalars(sql.EXPIRED, {"limit": limit})).all()
     return await _release(session, hold_ids=due, state="expired", error_code="hold_expired")
+
+
+async def available(session: AsyncSession, *, user_id: int) -> Decimal:
+    """Return what a person may still hold: balance less open holds."""
+    statement = select(User.credit_balance - User.credit_held).where(User.id == user_id)
+    return (await session.execute(statement)).scalar_one()
 
 
 async def orphan_started(session: AsyncSession, *, operation_key: str) -> int:

@@ -9,11 +9,11 @@ charged; what it cost is recorded as the platform's loss.
 import asyncio
 import itertools
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -34,7 +34,7 @@ from bottega.billing.types import Call, CallStatus, Cost, CostSource, Hold, Outc
 from bottega.core.clock import Clock
 from bottega.db.transaction import Database
 from bottega.llm.errors import ProviderError
-from bottega.llm.types import LLM, Completion, CompletionRequest, Usage
+from bottega.llm.types import LLM, Completion, CompletionRequest, FinishReason, Usage
 
 _log = structlog.get_logger()
 _SMALLEST_SHARE = 4  # a reply cut below a quarter of what was asked for is not worth paying for
@@ -44,6 +44,9 @@ class RetryPolicy(Protocol):
     def __call__(self, error: ProviderError, *, attempt: int) -> float | None:
         """Return the seconds to wait before the next attempt, or None to give up. `attempt` counts from 1."""
         ...
+
+
+OnRetry = Callable[[ProviderError, float], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +69,12 @@ class Metering:
         operation_key: str,
         lease_token: int,
         task_key: str | None = None,
+        on_retry: OnRetry | None = None,
     ) -> "MeteredLLM":
-        """Return a model on this person's account, for one claim (`lease_token`) of one step (`operation_key`)."""
+        """Return a model on this person's account, for one claim (`lease_token`) of one step (`operation_key`).
+
+        `on_retry` hears of every failed attempt that is about to be repeated, and in how many seconds.
+        """
         return MeteredLLM(
             metering=self,
             user_id=user_id,
@@ -75,6 +82,7 @@ class Metering:
             operation_key=operation_key,
             lease_token=lease_token,
             task_key=task_key,
+            on_retry=on_retry,
         )
 
     @asynccontextmanager
@@ -125,6 +133,7 @@ class MeteredLLM:
         operation_key: str,
         lease_token: int,
         task_key: str | None,
+        on_retry: OnRetry | None,
     ) -> None:
         self._metering = metering
         self._user_id = user_id
@@ -132,6 +141,7 @@ class MeteredLLM:
         self._operation_key = operation_key
         self._lease_token = lease_token
         self._task_key = task_key
+        self._on_retry = on_retry
         self._numbers = itertools.count(1)
         self._owed: list[_Owed] = []
 
@@ -147,6 +157,8 @@ class MeteredLLM:
                 delay = self._metering.retry(error, attempt=attempt)
                 if delay is None:
                     raise
+                if self._on_retry:
+                    self._on_retry(error, delay)
                 await self._metering.clock.sleep(delay)
         raise AssertionError  # itertools.count does not end
 
@@ -177,8 +189,20 @@ class MeteredLLM:
             elapsed_ms = int((self._metering.clock.monotonic() - begun) * 1000)
             await asyncio.shield(self._void(started, error=error, elapsed_ms=elapsed_ms))
             raise
-        self._owed.append(_owed(started, completion=completion, terms=self._metering.terms))
+        owed = _owed(started, completion=completion, terms=self._metering.terms)
+        if completion.finish is FinishReason.LENGTH and started.request.max_output_tokens < request.max_output_tokens:
+            await self._give_up_shortened(request, owed)
+        self._owed.append(owed)
         return completion
+
+    async def _give_up_shortened(self, request: CompletionRequest, owed: _Owed) -> NoReturn:
+        """Charge nothing for a reply that was cut because the credits allowed no longer one; say what it would take."""
+        async with self._metering.database.transaction() as session:
+            await ledger.void(session, usage_id=owed.usage_id, status=CallStatus.FAILED, outcome=owed.outcome)
+            price = await self._metering.prices.price(session, model=request.model)
+            available = await ledger.available(session, user_id=self._user_id)
+        needed = charge_credits(worst_case_usd(price, request), terms=self._metering.terms)
+        raise InsufficientCredits(needed=needed, available=available)
 
     async def _start(self, request: CompletionRequest) -> _Started:
         """Hold the worst case; when that is too much, that of a shorter reply; at a price replaced meanwhile, again."""
@@ -216,6 +240,8 @@ class MeteredLLM:
         async with self._metering.database.transaction() as session:
             price = await self._metering.prices.price(session, model=request.model)
         terms = self._metering.terms
+        if not terms.markup:
+            return None
         budget_usd = available * terms.credit_value_usd / terms.markup
         tokens = output_tokens_within(price, request, budget_usd=budget_usd)
         if tokens * _SMALLEST_SHARE < request.max_output_tokens:

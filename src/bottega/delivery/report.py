@@ -16,7 +16,7 @@ _SHORT_HASH = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One command on one tree. `tests_run` and `tests_skipped` are None where the output did not tell."""
+    """One command on one tree. Without `task_key` it is the README's commands, one a line, run as one script."""
 
     task_key: str | None
     command: str
@@ -74,7 +74,7 @@ def render_receipt(*, title: str, lines: Sequence[ReceiptLine], quote: Quote | N
     if quote:
         paragraphs.append(f"Quoted before the work: {show_credits(quote.low)} to {show_credits(quote.high)} credits.")
     if any(line.calls_not_charged for line in lines):
-        paragraphs.append("Calls not charged failed at the provider; what they cost is the platform's loss, not yours.")
+        paragraphs.append("Calls not charged failed or were cut off; what they cost is the platform's loss, not yours.")
     return "\n\n".join(paragraphs) + "\n"
 
 
@@ -95,8 +95,8 @@ def _summary(checks: Sequence[Check]) -> str:
 def _check_row(check: Check, *, delivered_tree: str) -> tuple[str, ...]:
     tree = _code(check.tree_hash[:_SHORT_HASH])
     return (
-        check.task_key or "whole project",
-        _code(check.command),
+        check.task_key or "README",
+        _commands(check.command),
         _result(check),
         "" if check.exit_code is None else str(check.exit_code),
         _counts(check),
@@ -112,7 +112,7 @@ def _result(check: Check) -> str:
 
 
 def _counts(check: Check) -> str:
-    if not check.executed or check.tests_run is None:
+    if not check.executed or not check.tests_run:  # 0 is what a command that is no test runner has
         return ""
     return f"{check.tests_run} run, {check.tests_skipped} skipped" if check.tests_skipped else f"{check.tests_run} run"
 
@@ -147,6 +147,10 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: int 
 def _text(text: str) -> str:
     """Return text as one line that markdown shows as it is."""
     return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split()))
+
+
+def _commands(script: str) -> str:
+    return "<br>".join(_code(line) for line in script.splitlines() if line.strip())
 
 
 def _code(text: str) -> str:

@@ -2,13 +2,14 @@
 
 A provider that says how long to wait is taken at its word, to 0.2 s. Otherwise the wait is drawn between nothing and a
 bound that doubles (full jitter), so that many runs which failed together do not return together. A wait longer than
-`patience_seconds` is not slept through: the run waits durably instead.
+`patience_seconds` is not slept through: the run waits durably instead. A provider that fell silent is not asked again
+here: it has cost a minute already, and whoever asks may have another model.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bottega.llm.errors import ProviderError
+from bottega.llm.errors import ProviderError, Stalled
 
 SLACK_SECONDS = 0.2
 
@@ -25,7 +26,9 @@ class RetryPolicy:
 
         `random` returns a number in [0, 1), as `random.random` does.
         """
-        if not isinstance(error, ProviderError) or not error.retryable or attempt >= self.max_attempts:
+        if not isinstance(error, ProviderError) or isinstance(error, Stalled) or not error.retryable:
+            return None
+        if attempt >= self.max_attempts:
             return None
         asked = error.retry_after_seconds
         if asked is None:

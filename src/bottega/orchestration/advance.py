@@ -17,9 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bottega.billing.ledger import InsufficientCredits, orphan_started
 from bottega.billing.metering import MeteredLLM, Metering
 from bottega.core.clock import Clock
+from bottega.llm.errors import ProviderError
 from bottega.orchestration import journal, setbacks, situation
 from bottega.orchestration.decide import Do, Done, Wait, decide
-from bottega.orchestration.events import Announce, Event, StepStarted
+from bottega.orchestration.events import Announce, Event, ProviderTrouble, StepStarted
 from bottega.orchestration.heartbeat import heartbeat
 from bottega.orchestration.journal import Claim, Entry, LeaseLost
 from bottega.orchestration.setbacks import Setback
@@ -135,6 +136,7 @@ class Advancer:
             operation_key=_operation_key(loaded.run),
             lease_token=held.lease_token,
             task_key=step.task_key,
+            on_retry=self._tell_retry,
         )
 
     async def _do(self, held: Claim, loaded: situation.Loaded, intent: "_Intent") -> bool:
@@ -156,6 +158,9 @@ class Advancer:
             return False
         await self._journal(held, todo, step, result, meter, began)
         return result.state is RunState.READY
+
+    def _tell_retry(self, error: ProviderError, seconds: float) -> None:
+        self._announce(ProviderTrouble(message=error.message, retry_seconds=round(seconds), next_model=None))
 
     def _setback(self, error: Exception, todo: Situation, step: Do) -> Setback:
         ladder = self._bench.implementer_models
@@ -270,7 +275,7 @@ def _started(todo: Situation, step: Do, bench: Workbench) -> StepStarted:
         kind=step.kind,
         task_key=step.task_key,
         title=title,
-        attempt=todo.attempt,
+        attempt=todo.task_view.attempts + 1 if step.kind is StepKind.IMPLEMENT else todo.attempt,
         model=str(model) if model else None,
         position=finished,
         total=len(todo.view.tasks),

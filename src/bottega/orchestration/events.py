@@ -61,7 +61,6 @@ class PlanReady(Event):
     tasks: tuple[str, ...]
     low_credits: str
     high_credits: str
-    available_credits: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from bottega.core.ids import new_id
 from bottega.orchestration.state import TaskStatus
 from bottega.orchestration.tables import Evidence
 from bottega.sandbox.judge import Check
+from bottega.sandbox.toolchains import recognise
 
 KEPT_BYTES = 8192
 
@@ -28,7 +29,9 @@ def kept(output: str) -> str:
     return f"[{len(printable) - KEPT_BYTES} characters before this were left out]\n{printable[-KEPT_BYTES:]}"
 
 
-_TELLING = re.compile(r"^\s*(?:E\s+)?(\w*(?:Error|Exception|Warning)\b: .+|assert .+|not ok .+)$")
+_TELLING = re.compile(
+    r"^(?:E\s+)?((?!ResourceWarning)[\w.]*(?:Error|Exception|Expired|Warning)\b: .+|assert .+|not ok .+)$"
+)
 
 
 def telling_line(output: str) -> str:
@@ -63,8 +66,8 @@ async def store(
             "exit_code": check.result.exit_code,
             "output": kept(check.result.output),
             "output_sha256": hashlib.sha256(check.result.output.encode()).hexdigest(),
-            "tests_run": check.tests_run,
-            "tests_skipped": check.tests_skipped,
+            "tests_run": check.tests_run if recognise(check.command) else None,
+            "tests_skipped": check.tests_skipped if recognise(check.command) else None,
             "reason": check.reason or None,
             "isolation": check.result.isolation,
             "duration_ms": check.result.duration_ms,

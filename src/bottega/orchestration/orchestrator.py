@@ -19,38 +19,29 @@ from bottega.core.errors import AppError
 from bottega.core.ids import new_id
 from bottega.db.transaction import Database
 from bottega.delivery.report import ReceiptLine
-from bottega.orchestration import journal, packing
+from bottega.orchestration import journal, messages, packing
 from bottega.orchestration.advance import render_status
+from bottega.orchestration.briefs import clean_brief
 from bottega.orchestration.events import Event, PlanApproved, ProjectStarted, RunResumed
+from bottega.orchestration.messages import (
+    AnswerNext,
+    Approve,
+    Begin,
+    Cancel,
+    ChangePlan,
+    Implement,
+    Intent,
+    Remark,
+    Resume,
+    Scene,
+)
 from bottega.orchestration.situation import Loaded, load, load_tasks
-from bottega.orchestration.state import Phase, RunState, StopCode
+from bottega.orchestration.state import Phase, RunState, StopCode, TaskStatus
 from bottega.orchestration.tables import Run, Task
 from bottega.orchestration.transitions import retried
 from bottega.projects import service as projects
 from bottega.projects.repository import ProjectRepository
 from bottega.projects.tables import Project, Question
-
-MAX_BRIEF_BYTES = 50_000
-_TITLE_LENGTH = 80
-
-
-class EmptyBrief(AppError):
-    code = "empty_brief"
-    http_status = 422
-
-    def __init__(self) -> None:
-        super().__init__("The brief is empty. Say in a few sentences what you want built.")
-
-
-class BriefTooLong(AppError):
-    code = "brief_too_long"
-    http_status = 413
-
-    def __init__(self, *, size_bytes: int) -> None:
-        super().__init__(
-            f"The brief has {size_bytes:,} bytes; at most {MAX_BRIEF_BYTES:,} fit. Keep what the software must do and"
-            " leave out examples of data."
-        )
 
 
 class NothingToDo(AppError):
@@ -95,24 +86,76 @@ class ModelOrchestrator:
         self._repository = repository
         self._credit_value_usd = credit_value_usd
 
+    async def handle_message(
+        self, *, user_id: int, channel: str, text: str, project_id: uuid.UUID | None = None
+    ) -> uuid.UUID:
+        """Do what a message means and return the project it was about; the project's events tell what follows.
+
+        Without `project_id` a message begins a project, unless it names one.
+        """
+        scene = None if project_id is None else await self._scene(user_id=user_id, project_id=project_id)
+        intent = messages.understand(text, scene)
+        if isinstance(intent, Begin):
+            return await self.start_project(user_id=user_id, channel=channel, brief=text)
+        about = intent.project_id if isinstance(intent, Implement) else project_id
+        assert about is not None  # noqa: S101  # only a beginning has no project
+        await self._act(intent, user_id=user_id, channel=channel, project_id=about)
+        return about
+
+    async def _scene(self, *, user_id: int, project_id: uuid.UUID) -> Scene | None:
+        now = await self.status(user_id=user_id, project_id=project_id)
+        if now.phase is None or now.state is None:
+            return None
+        return Scene(phase=now.phase, state=now.state, stop_code=now.stop_code)
+
+    async def _act(self, intent: Intent, *, user_id: int, channel: str, project_id: uuid.UUID) -> None:
+        match intent:
+            case AnswerNext(text=text):
+                waiting = await self.questions(user_id=user_id, project_id=project_id)
+                await self.answer(user_id=user_id, project_id=project_id, answers={waiting[0].id: text})
+            case Approve():
+                await self.approve(user_id=user_id, project_id=project_id)
+            case ChangePlan(wish=wish):
+                await self.change_plan(user_id=user_id, project_id=project_id, channel=channel, wish=wish)
+            case Resume(remark=remark):
+                if remark:
+                    await self.remark(user_id=user_id, project_id=project_id, channel=channel, text=remark)
+                await self.resume(user_id=user_id, project_id=project_id)
+            case Implement(task_number=number):
+                await self._implement(number, user_id=user_id, project_id=project_id)
+            case Cancel():
+                await self.cancel(user_id=user_id, project_id=project_id)
+            case Remark(text=text):
+                await self.remark(user_id=user_id, project_id=project_id, channel=channel, text=text)
+            case Begin():
+                raise NothingToDo("A new project has no place here.")
+
+    async def _implement(self, number: int, *, user_id: int, project_id: uuid.UUID) -> None:
+        """Set the work going on a task by its number; tasks are built in order, so only the next one can be meant."""
+        status = await self.status(user_id=user_id, project_id=project_id)
+        tasks = await self.tasks(user_id=user_id, project_id=project_id)
+        following = next((task for task in tasks if task.status == TaskStatus.TODO), None)
+        if following is None:
+            raise NothingToDo("Every task of the project is done.")
+        if following.ordinal != number:
+            raise NothingToDo(f"Tasks are built in order: the next one is {following.key}, {following.title}.")
+        if status.phase is Phase.APPROVE:
+            await self.approve(user_id=user_id, project_id=project_id)
+        elif status.state is not RunState.READY:
+            await self.resume(user_id=user_id, project_id=project_id)
+
     async def start_project(self, *, user_id: int, channel: str, brief: str) -> uuid.UUID:
         """Open a project for a brief; the first step will read it.
 
         Raises:
             EmptyBrief, BriefTooLong
         """
-        text = brief.replace("\x00", "").strip()
-        size = len(text.encode())
-        if not text:
-            raise EmptyBrief
-        if size > MAX_BRIEF_BYTES:
-            raise BriefTooLong(size_bytes=size)
-        title = text.splitlines()[0].lstrip("# ").strip()[:_TITLE_LENGTH] or "Untitled Project"
+        clean = clean_brief(brief)
         async with self._database.transaction() as session:
-            project = await projects.create_project(session, user_id=user_id, title=title, description=text)
+            project = await projects.create_project(session, user_id=user_id, title=clean.title, description=clean.text)
             await session.execute(insert(Run).values(id=new_id(), project_id=project.id, user_id=user_id))
-            await _remember(session, project_id=project.id, user_id=user_id, channel=channel, text=text)
-            await journal.tell(session, project_id=project.id, run_id=None, events=(ProjectStarted(title=title),))
+            await _remember(session, project_id=project.id, user_id=user_id, channel=channel, text=clean.text)
+            await journal.tell(session, project_id=project.id, run_id=None, events=(ProjectStarted(title=clean.title),))
         return project.id
 
     async def questions(self, *, user_id: int, project_id: uuid.UUID) -> tuple[Question, ...]:

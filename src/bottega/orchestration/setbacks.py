@@ -18,6 +18,7 @@ from bottega.orchestration.state import RunState, StopCode
 
 PROVIDER_FAILURES = 6  # in a row, each after the gateway's own retries
 BACKOFF_SECONDS, BACKOFF_CAP_SECONDS = 2.0, 600.0
+_CONFIGURATION = {"no_provider_key", "unknown_provider", "unpriced_model", "invalid_price", "sandbox_unavailable"}
 TOP_UP_CHOICES = ("add credits, then resume", "cancel: stop this project")
 RESUME_CHOICES = ("resume: try again from here", "cancel: stop this project")
 
@@ -55,7 +56,8 @@ def of_error(error: Exception, *, failures: int, stand_in: ModelName | None) -> 
         case ProviderError():
             return _stopped(StopCode.PROVIDER, f"The model provider failed: {error.message}")
         case AppError():
-            return _stopped(StopCode.PROVIDER if _is_configuration(error) else StopCode.DEFECT, error.message)
+            known = error.code in _CONFIGURATION
+            return _stopped(StopCode.CONFIGURATION if known else StopCode.DEFECT, error.message)
         case _:
             error_id = uuid.uuid4().hex[:12]
             reason = f"Something went wrong on our side (error {error_id}); nothing was charged for this step."
@@ -100,7 +102,3 @@ def _later(error: ProviderError, *, failures: int, stand_in: ModelName | None) -
     return Setback(
         state=RunState.READY, reason=error.message, events=(told,), wake_in_seconds=wait, failures=failures + 1
     )
-
-
-def _is_configuration(error: AppError) -> bool:
-    return error.code in {"no_key", "unpriced_model", "keys_cooling", "unknown_model_name"}

@@ -108,7 +108,6 @@ async def prepare(session: AsyncSession, *, loaded: Loaded, step: Do, llm: LLM) 
         tasks=loaded.tasks,
         view=loaded.view,
         brief=_brief(project, answers=answers or (), remarks=remarks or ()),
-        available_credits=loaded.available_credits,
         task_key=step.task_key,
         attempt=len(tries or ()) + 1,
         repair=await _repair(session, run_id=run.id, step_no=unusable[0][0]) if unusable else None,

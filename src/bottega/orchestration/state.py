@@ -45,6 +45,7 @@ class StopCode(StrEnum):
     PAUSED = "paused"
     OUT_OF_CREDITS = "out_of_credits"
     PROVIDER = "provider"
+    CONFIGURATION = "configuration"
     UNUSABLE_REPLIES = "unusable_replies"
     README_FAILED = "readme_failed"
     CRASHES = "crashes"

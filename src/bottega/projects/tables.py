@@ -4,8 +4,7 @@ import uuid
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import DateTime, ForeignKey, Index, Integer, String, Text, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import JSON, DateTime, ForeignKey, Index, Integer, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bottega.db.base import Base
@@ -20,7 +19,7 @@ class Project(Base):
     title: Mapped[str] = mapped_column(String(500), server_default="Untitled Project")
     description: Mapped[str] = mapped_column(Text)  # the brief, as the person wrote it
     status: Mapped[str] = mapped_column(String(50))
-    tech_stack: Mapped[dict[str, str] | None] = mapped_column(JSONB)
+    tech_stack: Mapped[dict[str, str] | None] = mapped_column(JSON)  # keeps the order of the plan
     documentation: Mapped[str | None] = mapped_column(Text)
     current_todo_markdown: Mapped[str | None] = mapped_column(Text)
     codebase_index_status: Mapped[str] = mapped_column(String(20), server_default="empty")

@@ -48,7 +48,7 @@ class CheckRunner:
         result = await self._sandbox.run(files=files, command=command, limits=limits)
         selections = recognise(command)
         counts = [read_counts(selection.runner, result.output) for selection in selections]
-        reason = _fault_of_run(result)
+        reason = _fault_of_run(result, counts)
         for selection, counted in zip(selections, counts, strict=True):
             reason = reason or _fault_of_counts(selection, counted, files) or lost
             reason = reason or await self._fault_of_canary(files, command, selection, limits)
@@ -81,12 +81,15 @@ def lost_tests(before: frozenset[str], after: frozenset[str]) -> str:
     return f"tests disappeared: {', '.join(lost[:_SHOWN])}{more}" if lost else ""
 
 
-def _fault_of_run(result: RunResult) -> str:
+def _fault_of_run(result: RunResult, counts: Sequence[Counts]) -> str:
     if not result.executed:
         return result.reason or "not executed"
     if result.reason:
         return result.reason
-    return f"exit code {result.exit_code}" if result.exit_code != 0 else ""
+    if result.exit_code == 0:
+        return ""
+    ran, failed = sum(counted.ran for counted in counts), sum(counted.failed for counted in counts)
+    return f"{failed} of {ran} tests failed" if 0 < failed <= ran else f"exit code {result.exit_code}"
 
 
 def _fault_of_counts(selection: Selection, counts: Counts, files: Mapping[str, bytes]) -> str:

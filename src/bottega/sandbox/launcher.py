@@ -189,9 +189,7 @@ def become_command(spec: Spec, payload: BinaryIO, status_fd: int, layers: list[s
         os._exit(125)
     tell(status_fd, ready=layers)
     os.set_inheritable(status_fd, False)  # noqa: FBT003 - a shell that could not start is told through it
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them and a child would inherit that
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    listen_to_signals()
     os.closerange(3, status_fd)
     os.closerange(status_fd + 1, 1024)
     try:
@@ -199,6 +197,17 @@ def become_command(spec: Spec, payload: BinaryIO, status_fd: int, layers: list[s
     except OSError as error:
         tell(status_fd, blocked="shell", why=str(error))
         os._exit(125)
+
+
+def listen_to_signals() -> None:
+    """Give every signal its default: what is ignored is inherited, from Python, nohup and a shell's background jobs.
+
+    A server that is tested by stopping it with SIGINT would otherwise never end.
+    """
+    for number in signal.valid_signals():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def unpack(spec: Spec, payload: BinaryIO) -> None:

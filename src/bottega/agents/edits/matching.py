@@ -170,7 +170,8 @@ def _not_found(lines: list[str], wanted: list[str]) -> str:
         return f"the SEARCH block, which begins {opening[:80]!r}, is not in the file, and nothing in it comes close"
     end = min(place + min(len(wanted), _HINT_LINES), len(lines))
     real = "\n".join(f"    {line[:200]}" for line in lines[place:end])
-    return f"the SEARCH block is not in the file. Did you mean lines {place + 1} to {end}, which really are:\n{real}"
+    meant = f"line {end}, which really is" if end == place + 1 else f"lines {place + 1} to {end}, which really are"
+    return f"the SEARCH block is not in the file. Did you mean {meant}:\n{real}"
 
 
 def _nearest(lines: list[str], wanted: list[str], opening: str) -> int | None:

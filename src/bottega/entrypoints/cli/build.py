@@ -18,6 +18,7 @@ from bottega.entrypoints.cli.screen import Screen
 from bottega.orchestration.events import RunStopped
 from bottega.orchestration.orchestrator import Status
 from bottega.orchestration.state import Phase, RunState, StopCode
+from bottega.projects.tables import Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,22 +165,27 @@ class Build:
         questions = await self._app.orchestrator.questions(user_id=self._user_id, project_id=self._project_id)
         said: dict[uuid.UUID, str] = {}
         for position, question in enumerate(questions):
-            answer = None
-            if self._options.answers is not None:
-                answer = dialogue.given_answer(question, position=position, answers=self._options.answers)
-            if answer is None and self._options.takes_recommended:
-                answer = dialogue.recommended(question)
-            if answer is None and self._options.may_ask:
+            answer = self._prepared_answer(question, position=position)
+            if answer is not None:
+                self._screen.say(words.answered(question=question.text, answer=answer))
+            elif self._options.may_ask:
                 answer = dialogue.ask(question, console=self._screen.console)
-            if answer is None:
+            else:  # nobody is there: `_why_stopped` lists what is open
                 return False
-            self._screen.say(f"[dim]{question.text}[/] {answer}")
             said[question.id] = answer
         await self._app.orchestrator.answer(user_id=self._user_id, project_id=self._project_id, answers=said)
         return True
 
+    def _prepared_answer(self, question: Question, *, position: int) -> str | None:
+        answer = None
+        if self._options.answers is not None:
+            answer = dialogue.given_answer(question, position=position, answers=self._options.answers)
+        if answer is None and self._options.takes_recommended:
+            answer = dialogue.recommended(question)
+        return answer
+
     async def _approve(self, status: Status) -> bool:
-        self._screen.say(status.todo_markdown)
+        self._screen.say(f"{words.todo(status.todo_markdown)}\n")
         available = await self._app.available_credits(self._user_id)
         self._screen.say(words.quote(low=status.quote_low_credits, high=status.quote_high_credits, available=available))
         wish = "go" if self._options.takes_recommended else ""
@@ -207,9 +213,21 @@ class Build:
             self._screen.console.print(delivery.receipt_table(receipt))
             self._screen.say(f"\n[bold green]Delivered[/] {path}")
         else:
-            choices = self._stopped.choices if self._stopped else ()
-            self._screen.say(words.stopped(project_id=str(self._project_id), reason=status.reason, choices=choices))
+            self._screen.say(await self._why_stopped(status))
         return exit_code(status)
+
+    async def _why_stopped(self, status: Status) -> str:
+        project_id = str(self._project_id)
+        if status.stop_code is StopCode.QUESTIONS:
+            asked = [(question.text, question.options) for question in await self._unanswered(status)]
+            return words.unanswered(project_id=project_id, questions=asked)
+        choices = self._stopped.choices if self._stopped else ()
+        return words.stopped(project_id=project_id, reason=status.reason, choices=choices, stop_code=status.stop_code)
+
+    async def _unanswered(self, status: Status) -> tuple[Question, ...]:
+        if status.stop_code is not StopCode.QUESTIONS:
+            return ()
+        return await self._app.orchestrator.questions(user_id=self._user_id, project_id=self._project_id)
 
     async def _delivered(self, status: Status) -> Path | None:
         if status.archive_key is None or status.state is not RunState.DONE:
@@ -224,6 +242,9 @@ class Build:
             "project_id": str(self._project_id),
             "status": status.status,
             "reason": status.reason,
+            "questions": [
+                {"text": question.text, "options": question.options} for question in await self._unanswered(status)
+            ],
             "files": await self._app.orchestrator.file_paths(user_id=self._user_id, project_id=self._project_id),
             "zip": str(path) if path else None,
             "credits": str(status.credits_charged),
@@ -242,6 +263,8 @@ def exit_code(status: Status) -> int:
         return Exit.DELIVERED
     if status.stop_code is StopCode.PROVIDER:
         return Exit.PROVIDER_FAILED
+    if status.stop_code is StopCode.CONFIGURATION:
+        return Exit.USAGE
     if status.stop_code is StopCode.OUT_OF_CREDITS:
         return Exit.OUT_OF_CREDITS
     return Exit.NEEDS_PERSON

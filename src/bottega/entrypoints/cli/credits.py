@@ -10,7 +10,8 @@ from bottega.bootstrap import App
 from bottega.core.money import show_credits
 from bottega.entrypoints.cli.running import fail, load_settings, local_username, run_app
 
-LARGEST_GRANT = Decimal(1_000_000)
+CENT = Decimal("0.01")
+LARGEST_GRANT = Decimal(1_000_000)  # a slip of the hand is not worth a correction
 
 
 @click.group()
@@ -57,7 +58,9 @@ def _amount(text: str) -> Decimal:
     try:
         amount = Decimal(text)
     except InvalidOperation:
-        fail(f"'{text}' is not an amount of credits.")
-    if not amount.is_finite() or not 0 < amount <= LARGEST_GRANT:
-        fail(f"Grant more than 0 and at most {LARGEST_GRANT:,} credits.")
+        amount = Decimal("NaN")
+    if not amount.is_finite():
+        fail(f"'{text}' is not a number of credits. Try: bottega credits grant 100")
+    if not CENT <= amount <= LARGEST_GRANT or amount % CENT:
+        fail(f"Credits are granted in hundredths, from {CENT} to {LARGEST_GRANT:,} at a time.")
     return amount

@@ -1,6 +1,7 @@
 """Asking a person at a terminal: the Architect's questions, and the go for a plan."""
 
 import json
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -65,11 +66,24 @@ def ask(question: Question, *, console: Console) -> str:
     for number, option in enumerate(question.options, start=1):
         mark = " [green](recommended)[/]" if number - 1 == question.recommended else ""
         console.print(f"  {number}. {escape(option)}{mark}")
-    said = click.prompt("A number, or your own words", default=str(question.recommended + 1), err=console.stderr)
-    return as_option(question, str(said))
+    said = _prompt("A number, or your own words", default=str(question.recommended + 1), suffix=": ", console=console)
+    return as_option(question, said)
 
 
 def ask_go(*, console: Console) -> str:
     """Ask for the go; returns 'go', 'stop', or what to change."""
     console.print("\nEnter [bold]go[/] to build it, [bold]stop[/] to leave it for later, or say what to change.")
-    return str(click.prompt("", default="go", prompt_suffix="> ", show_default=True, err=console.stderr)).strip()
+    return _prompt("", default="go", suffix="> ", console=console)
+
+
+def _prompt(text: str, *, default: str, suffix: str, console: Console) -> str:
+    """Read a line. Ctrl-C ends it at once: asyncio's own handler would only note it until Enter is pressed.
+
+    Raises:
+        click.Abort: Ctrl-C, or the end of the input.
+    """
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return str(click.prompt(text, default=default, prompt_suffix=suffix, err=console.stderr)).strip()
+    finally:
+        signal.signal(signal.SIGINT, handler)

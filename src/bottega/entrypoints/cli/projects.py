@@ -9,8 +9,10 @@ from rich.table import Table
 
 from bottega.bootstrap import App
 from bottega.core.money import show_credits
-from bottega.entrypoints.cli import delivery
+from bottega.entrypoints.cli import delivery, words
 from bottega.entrypoints.cli.running import load_settings, local_username, parse_project_id, run_app
+
+WIDE = 600
 
 
 @click.command()
@@ -20,15 +22,19 @@ def projects() -> None:
     async def work(app: App) -> Table:
         user_id = await app.local_user(local_username())
         table = Table(box=None, pad_edge=False)
-        for heading in ("Project", "Status", "Credits", "Title"):
-            table.add_column(heading)
+        table.add_column("Project", no_wrap=True, min_width=36)  # an id that is cut cannot be copied
+        for heading in ("Status", "Credits", "Title"):
+            table.add_column(heading, overflow="fold")
         for project in await app.orchestrator.projects(user_id=user_id):
             spent = show_credits(project.actual_credit_cost)
             table.add_row(str(project.id), project.status, spent, escape(project.title))
         return table
 
     table = run_app(work, settings=load_settings())
-    Console().print(table if table.row_count else 'No project yet. Try: bottega build "a command line tool that ..."')
+    # Let a narrow terminal wrap the lines: a table that fits itself in cuts the ids every other command wants.
+    Console(width=WIDE).print(
+        table if table.row_count else 'No project yet. Try: bottega build "a command line tool that ..."'
+    )
 
 
 @click.command()
@@ -44,7 +50,7 @@ def status(project: str) -> None:
         console.print(f"[bold]{escape(now.title)}[/]  {now.status}, {show_credits(now.credits_charged)} credits so far")
         if now.reason:
             console.print(escape(now.reason))
-        console.print(now.todo_markdown, markup=False)
+        console.print(words.todo(now.todo_markdown))
 
     run_app(work, settings=load_settings())
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from typing import NoReturn, TypeVar
 
+import click
 import structlog
 
 from bottega.bootstrap import App, open_app
@@ -32,6 +33,7 @@ class Exit(IntEnum):
     PROVIDER_FAILED = 5
 
 
+_INTERRUPTED = "\nStopped. Everything so far is kept: `bottega resume ID` goes on; `bottega projects` lists the ids."
 _CODES = {"insufficient_credits": Exit.OUT_OF_CREDITS}
 
 
@@ -62,8 +64,8 @@ def run_app(work: Callable[[App], Awaitable[T]], *, settings: Settings, llm: LLM
         return asyncio.run(session())
     except AppError as error:
         fail(error.message, code=_CODES.get(error.code, Exit.USAGE))
-    except KeyboardInterrupt:
-        fail("\nStopped. Everything so far is kept; `bottega projects` lists it.", code=Exit.NEEDS_PERSON)
+    except (KeyboardInterrupt, click.Abort):
+        fail(_INTERRUPTED, code=Exit.NEEDS_PERSON)
     except Exception:  # the last edge: one kind sentence, and the rest in the log
         error_id = uuid.uuid4().hex[:12]
         log.exception("cli.failed", error_id=error_id)

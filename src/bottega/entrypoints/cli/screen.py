@@ -16,7 +16,7 @@ class Screen:
     """Render events. `quiet` shows nothing but what `say` is told."""
 
     def __init__(self, *, to_stderr: bool) -> None:
-        self.console = Console(stderr=to_stderr, highlight=False, soft_wrap=True)
+        self.console = Console(stderr=to_stderr, highlight=False)
         self._progress = Progress(
             SpinnerColumn(),
             BarColumn(bar_width=24),
@@ -64,7 +64,8 @@ class Screen:
             self.say(f"{self._prefix()}{text}")
 
     def say(self, text: str) -> None:
-        self.console.print(text)
+        """Print a text of ours, which may hold markup; what people and models wrote in it must be escaped."""
+        self.console.print(text, soft_wrap=not self.console.is_terminal)
 
     def _started(self, event: StepStarted) -> None:
         self._tasks = max(self._tasks, event.total)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from bottega.core.money import show_credits
 from bottega.orchestration import events
 from bottega.orchestration.events import Event
+from bottega.orchestration.state import StopCode
 
 SCRIPTED = (
     "Scripted: every reply below was written in advance. All else is real: database, ledger, sandbox, git, index."
@@ -26,6 +27,9 @@ Implementers), or OPENROUTER_BASE_URL for any OpenAI-compatible server, in the e
 
     bottega build "a command line tool that ..."
 """
+
+_TOO_LITTLE = "That is less than the build needs: it will stop on its way, keep what is done, and wait for credits."
+ADD_CREDITS = "Add credits with: bottega ledger grant 100"
 
 _DOING = {
     "gather": "reading the brief",
@@ -60,14 +64,14 @@ def line(event: Event) -> str | None:
         case events.QuestionsAsked():
             return f"[yellow]asks[/]     {_count(event.count, 'question')} before planning"
         case events.PlanReady():
-            quoted = f"quote {event.low_credits} to {event.high_credits} credits, {event.available_credits} available"
+            quoted = f"quote {event.low_credits} to {event.high_credits} credits"
             return f"[green]planned[/]  {_count(len(event.tasks), 'task')}; {quoted}"
         case events.TaskImplemented():
-            who = f"[dim]{escape(event.model)}, attempt {event.attempt}[/]"
+            who = f"[dim]attempt {event.attempt}, {escape(event.model.rpartition('/')[2])}[/]"
             return f"[blue]{event.task_key}[/] wrote     {_some(event.files)} {who}"
         case events.ReplyUnusable():
             where = f"{event.task_key} " if event.task_key else ""
-            return f"{where}[yellow]reply unusable[/]  {_short(event.complaint)}; asked again"
+            return f"{where}[yellow]reply unusable[/]  {_short(event.complaint).rstrip('.')}; asked again"
         case events.ModelEscalated():
             return f"[blue]{event.task_key}[/] [yellow]stronger[/]  {escape(event.model)} takes over"
         case events.ChecksPassed() | events.ChecksFailed() | events.ChecksNotExecuted():
@@ -117,7 +121,7 @@ def _ending_line(event: Event) -> str | None:
                 if event.next_model
                 else f"again in {event.retry_seconds} s"
             )
-            return f"[yellow]provider[/] {_short(event.message)}; {then}"
+            return f"[yellow]provider[/] {_short(event.message).rstrip('.')}; {then}"
         case events.Delivered():
             return f"[green]packed[/]   {_count(event.files, 'file')}, {event.size_bytes:,} bytes"
         case events.RunResumed():
@@ -126,18 +130,44 @@ def _ending_line(event: Event) -> str | None:
             return None
 
 
-def stopped(*, project_id: str, reason: str | None, choices: Sequence[str]) -> str:
+def stopped(*, project_id: str, reason: str | None, choices: Sequence[str], stop_code: StopCode | None = None) -> str:
     """Return why a run waits and what the person can do, for the end of a command."""
     head = escape(reason or "It waits for you.")
     rows = [f"  - {escape(choice)}" for choice in choices]
-    go_on = f"Go on with: bottega resume {project_id}"
-    return "\n".join([f"[yellow]Stopped.[/] {head}", *(["You can:", *rows] if rows else []), go_on])
+    lines = [f"[yellow]Stopped.[/] {head}", *(["You can:", *rows] if rows else [])]
+    if stop_code is StopCode.OUT_OF_CREDITS:
+        lines.append("Add credits with: bottega credits grant 100")
+    return "\n".join([*lines, f"Go on with: bottega resume {project_id}"])
+
+
+def unanswered(*, project_id: str, questions: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """Return questions nobody was there to answer, and how to answer them: the end of a command without a terminal."""
+    lines = ["[yellow]Stopped.[/] Some questions want an answer before planning:"]
+    for number, (text, options) in enumerate(questions, start=1):
+        lines += [f"  {number}. {escape(text)}", *(f"     - {escape(option)}" for option in options)]
+    lines.append(f"Answer with: bottega resume {project_id} --answers FILE (a JSON list, in this order)")
+    return "\n".join([*lines, f"Or take the first of each: bottega resume {project_id} --yes"])
+
+
+def answered(*, question: str, answer: str) -> str:
+    return f"[dim]{escape(question)}[/] {escape(answer)}"
+
+
+def todo(markdown: str) -> str:
+    """Return a TODO list as a terminal shows it."""
+    return escape(markdown.replace("**", "").strip())
 
 
 def quote(*, low: Decimal | None, high: Decimal | None, available: Decimal) -> str:
     if low is None or high is None:
         return "There is no quote for this plan."
-    return f"Quote: {show_credits(low)} to {show_credits(high)} credits; you have {show_credits(available)}."
+    quoted = f"Quote: {show_credits(low)} to {show_credits(high)} credits; you have {show_credits(available)}."
+    if available >= low:
+        return quoted
+    warning = (
+        "[yellow]That may not be enough:[/] when they run out it stops, keeps everything, and goes on after a top-up."
+    )
+    return f"{quoted}\n{warning}"
 
 
 def _of(task_key: str | None) -> str:
@@ -148,11 +178,16 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _some(paths: Sequence[str], limit: int = 4) -> str:
+def _some(paths: Sequence[str], limit: int = 3) -> str:
     shown = ", ".join(escape(path) for path in paths[:limit])
     return shown if len(paths) <= limit else f"{shown} and {len(paths) - limit} more"
 
 
-def _short(text: str, limit: int = 150) -> str:
+def _short(text: str, limit: int = 90) -> str:
     flat = " ".join(text.split())
     return escape(flat if len(flat) <= limit else flat[: limit - 1] + "…")
+
+
+def _clause(text: str) -> str:
+    """Return a sentence that another clause follows."""
+    return _short(text).rstrip(".")

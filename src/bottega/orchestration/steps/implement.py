@@ -134,7 +134,7 @@ def _proposal(
         title=task.title,
         attempt=situation.task_view.attempts + 1,
         model=str(model),
-        files=tuple(sorted(changes)),
+        files=tuple(sorted(workspace.difference(material.draft, draft))),
     )
     return StepResult(
         outcome="proposed",

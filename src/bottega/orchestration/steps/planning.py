@@ -13,6 +13,7 @@ from bottega.core.money import show_credits
 from bottega.llm.errors import Refused
 from bottega.orchestration.events import PlanReady, QuestionsAsked, RequirementsClear, RunStopped
 from bottega.orchestration.state import Phase, RunState, StepKind, StopCode
+from bottega.orchestration.steps import workspace
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench
 from bottega.orchestration.steps.unusable import ask_again_or_stop
 from bottega.orchestration.tables import Task
@@ -56,7 +57,11 @@ async def plan(situation: Situation, bench: Workbench) -> StepResult:
     """Let the Architect write documentation, stack and tasks; quote them; wait for the person's go."""
     try:
         planned = await architect(situation, bench).plan(
-            brief=situation.brief, session=situation.session, attempt=situation.attempt, repair=situation.repair
+            brief=situation.brief,
+            session=situation.session,
+            attempt=situation.attempt,
+            previous=_previous(situation),
+            repair=situation.repair,
         )
     except (UnusableReply, Refused) as error:
         return ask_again_or_stop(error, kind=StepKind.PLAN, situation=situation)
@@ -70,7 +75,6 @@ async def plan(situation: Situation, bench: Workbench) -> StepResult:
         tasks=tuple(f"{task.key} {task.title}" for task in planned.tasks),
         low_credits=show_credits(quote.low_credits),
         high_credits=show_credits(quote.high_credits),
-        available_credits=show_credits(situation.available_credits),
     )
     waiting = RunStopped(
         stop_code=StopCode.APPROVAL,
@@ -86,6 +90,18 @@ async def plan(situation: Situation, bench: Workbench) -> StepResult:
         reason=waiting.reason,
         write=write,
         events=(ready, waiting),
+    )
+
+
+def _previous(situation: Situation) -> Plan | None:
+    """Return the plan the person wants changed, if there is one."""
+    if not situation.tasks:
+        return None
+    return Plan(
+        title=situation.project.title,
+        documentation=situation.project.documentation or "",
+        tech_stack=situation.project.tech_stack or {},
+        tasks=tuple(workspace.planned(task) for task in situation.tasks),
     )
 
 

@@ -45,6 +45,7 @@ async def _request(session: AsyncSession, situation: Situation) -> ReadmeRequest
     project = situation.project
     files = await projects.read_files(session, project_id=project.id)
     rows = await evidence.newest(session, run_id=situation.run.id, task_key=None)
+    failed = [row for row in rows if not row.passed]
     commands = dict.fromkeys(command for task in situation.tasks for command in task.commands)
     return ReadmeRequest(
         brief=situation.brief,
@@ -54,10 +55,19 @@ async def _request(session: AsyncSession, situation: Situation) -> ReadmeRequest
         tree=tuple(sorted(files)),
         context=workspace.entry_points(files),
         commands=tuple(commands),
-        results=evidence.as_results([row for row in rows if not row.passed]),
+        previous=await _previous(session, situation) if failed else "",
+        results=evidence.as_results(failed),
         attempt=situation.attempt,
         session=situation.session,
     )
+
+
+async def _previous(session: AsyncSession, situation: Situation) -> str:
+    written = select(Step.output).where(
+        Step.run_id == situation.run.id, Step.kind == StepKind.README, Step.outcome == "written"
+    )
+    output: dict[str, Any] = (await session.execute(written.order_by(Step.step_no.desc()).limit(1))).scalar_one()
+    return str(output["files"][README])
 
 
 async def check_readme(situation: Situation, bench: Workbench) -> StepResult:

@@ -56,7 +56,6 @@ class Situation:
     tasks: tuple[Task, ...]
     view: RunView
     brief: Brief
-    available_credits: Decimal
     task_key: str | None
     attempt: int  # how many steps of this kind on this task the journal holds, plus one
     repair: Repair | None  # the last reply to the same request, when it could not be used

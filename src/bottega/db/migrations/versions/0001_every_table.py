@@ -194,7 +194,7 @@ def upgrade() -> None:
         sa.Column("title", sa.String(length=500), server_default="Untitled Project", nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("status", sa.String(length=50), nullable=False),
-        sa.Column("tech_stack", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("tech_stack", sa.JSON(), nullable=True),
         sa.Column("documentation", sa.Text(), nullable=True),
         sa.Column("current_todo_markdown", sa.Text(), nullable=True),
         sa.Column("codebase_index_status", sa.String(length=20), server_default="empty", nullable=False),
