@@ -6,7 +6,7 @@ import secrets
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
@@ -34,13 +34,14 @@ from bottega.llm.retry import RetryPolicy
 from bottega.llm.types import LLM, ModelName
 from bottega.orchestration.advance import Advancer
 from bottega.orchestration.events import Announce, Event
+from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS
 from bottega.orchestration.orchestrator import ModelOrchestrator
 from bottega.orchestration.runner import InProcessRunner, runner_name
 from bottega.orchestration.steps.types import Workbench
 from bottega.projects.repository import ProjectRepository
 from bottega.sandbox.judge import CheckRunner
 from bottega.sandbox.probe import choose_sandbox
-from bottega.sandbox.types import Sandbox
+from bottega.sandbox.types import LIMITS, Limits, Sandbox
 
 T = TypeVar("T")
 
@@ -98,6 +99,18 @@ class Repositories:
         return ProjectRepository(self.folder / f"{project_id}.git")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How long things may take; only tests are in a hurry."""
+
+    limits: Limits = LIMITS  # of a command in the sandbox
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
+    patience: Patience = field(default_factory=Patience)  # with a model that says nothing
+
+
+PACE = Pace()
+
+
 @asynccontextmanager
 async def database_url(settings: Settings) -> AsyncIterator[str]:
     """Yield the URL of the configured server, or of the embedded one, which runs while anybody uses it."""
@@ -120,25 +133,24 @@ async def open_app(
     *,
     llm: LLM | None = None,
     sandbox: Sandbox | None = None,
-    patience: Patience | None = None,
+    pace: Pace = PACE,
 ) -> AsyncIterator[App]:
     """Open everything a process needs and close it again.
 
-    `llm` replaces the gateway (the demo's script, tests), `sandbox` the strongest rung (benchmarks), and `patience` is
-    how long the gateway bears silence.
+    `llm` replaces the gateway (the demo's script, tests), `sandbox` the strongest rung (benchmarks).
     """
     clock = SystemClock()
     _make_home(settings.platform.bottega_home)
     async with AsyncExitStack() as stack:
         # Both have work of their own to wait for; the database can be opened meanwhile.
-        opened = open_gateway(settings, patience=patience)
+        opened = open_gateway(settings, patience=pace.patience)
         gateway = await stack.enter_async_context(opened) if llm is None else llm
         probed = await stack.enter_async_context(_meanwhile(_rung(settings, given=sandbox)))
         url = await stack.enter_async_context(database_url(settings))
         await upgrade(url=url)
         database = Database(url=url)
         stack.push_async_callback(database.close)
-        yield await _assemble(settings, database=database, llm=gateway, sandbox=await probed, clock=clock)
+        yield await _assemble(settings, database=database, llm=gateway, sandbox=await probed, clock=clock, pace=pace)
 
 
 @asynccontextmanager
@@ -156,11 +168,13 @@ async def _rung(settings: Settings, *, given: Sandbox | None) -> Sandbox:
     return given or await choose_sandbox(preference=settings.sandbox.sandbox)
 
 
-async def _assemble(settings: Settings, *, database: Database, llm: LLM, sandbox: Sandbox, clock: Clock) -> App:
+async def _assemble(
+    settings: Settings, *, database: Database, llm: LLM, sandbox: Sandbox, clock: Clock, pace: Pace
+) -> App:
     models = (settings.models.architect, *settings.models.implementers)
     async with database.transaction() as session:
         await seed_prices(session, models=models, at=clock.now())
-        await ledger.sweep(session)  # holds of calls whose process died and whose run was not taken up since
+        await ledger.sweep(session)  # what a process that never came back had reserved
     terms = Terms(markup=settings.billing.markup_factor, credit_value_usd=settings.billing.platform_credit_value_usd)
     prices = PriceBook()
     listeners = Listeners()
@@ -171,7 +185,7 @@ async def _assemble(settings: Settings, *, database: Database, llm: LLM, sandbox
         prompts=Prompts(),
         architect_model=models[0],
         implementer_models=models[1:],
-        checks=CheckRunner(sandbox=sandbox),
+        checks=CheckRunner(sandbox=sandbox, limits=pace.limits),
         index=CodebaseIndexingService(database=database),
         repository=repositories,
         storage=storage,
@@ -195,6 +209,7 @@ async def _assemble(settings: Settings, *, database: Database, llm: LLM, sandbox
         owner=runner_name(),
         minimum_credits=settings.billing.minimum_credits_to_start,
         announce=listeners.announce,
+        heartbeat_seconds=pace.heartbeat_seconds,
     )
     return App(
         settings=settings,

@@ -55,7 +55,8 @@ def _postgres_url(text: str) -> str:
     scheme, separator, rest = text.partition("://")
     if not separator or scheme.split("+")[0] not in {"postgres", "postgresql"}:
         raise ValueError("write postgresql://user:password@host:port/database")
-    return f"postgresql+asyncpg://{rest}"
+    server, mark, query = rest.partition("?")
+    return f"postgresql+asyncpg://{server}{mark}{query.replace('sslmode=', 'ssl=')}"  # libpq's name, asyncpg's name
 
 
 Names = Annotated[tuple[Annotated[str, AfterValidator(_model)], ...], NoDecode, BeforeValidator(_split)]
@@ -145,7 +146,9 @@ class SandboxSettings(_Group):
 class PlatformSettings(_Group):
     app_env: Literal["development", "staging", "production"] = "development"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
-    bottega_home: Path = Field(default_factory=lambda: user_data_path("bottega", appauthor=False))
+    bottega_home: Annotated[Path, AfterValidator(Path.expanduser)] = Field(
+        default_factory=lambda: user_data_path("bottega", appauthor=False)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

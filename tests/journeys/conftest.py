@@ -1,6 +1,7 @@
 """A whole workshop for journeys: only the words are scripted; every part, from PostgreSQL to the sandbox, is real."""
 
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -8,12 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from bottega.billing.audit import audit
-from bottega.bootstrap import App, open_app
+from bottega.billing.tables import ApiKeyUsage, CreditHold
+from bottega.bootstrap import PACE, App, Pace, open_app
 from bottega.config import BillingSettings, DatabaseSettings, ModelSettings, PlatformSettings, SandboxSettings, Settings
 from bottega.db.transaction import transaction_open
-from bottega.llm.client import Patience
 from bottega.llm.scripted import ScriptedProvider
 from bottega.llm.types import LLM
 from bottega.orchestration.events import Event
@@ -66,10 +68,18 @@ class Workshop:
     def told(self, kind: type[Event]) -> list[Event]:
         return [event for event in self.events if isinstance(event, kind)]
 
+    async def calls(self) -> Counter[str]:
+        """Count the model calls by how they ended."""
+        async with self.app.database.transaction() as session:
+            statement = select(ApiKeyUsage.status, func.count().label("calls")).group_by(ApiKeyUsage.status)
+            return Counter({row.status: row.calls for row in (await session.execute(statement)).all()})
+
     async def audit(self) -> None:
-        """Assert that every money truth holds."""
+        """Assert that every money truth holds and that nothing is held."""
         async with self.app.database.transaction() as session:
             assert await audit(session) == ()
+            open_holds = select(func.count()).where(CreditHold.state == "open")
+            assert (await session.execute(open_holds)).scalar_one() == 0
 
 
 OpenWorkshop = Callable[..., Awaitable[Workshop]]
@@ -107,9 +117,9 @@ def settings_for(
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, *, llm: LLM | None = None, patience: Patience | None = None, username: str = "ada"
+    settings: Settings, *, llm: LLM | None = None, pace: Pace = PACE, username: str = "ada"
 ) -> AsyncIterator[Workshop]:
-    async with open_app(settings, llm=llm, patience=patience) as app:
+    async with open_app(settings, llm=llm, pace=pace) as app:
         workshop = Workshop(app=app, user_id=await app.local_user(username))
         app.events.listen(workshop.events.append)
         yield workshop
@@ -121,14 +131,10 @@ async def open_workshop(tmp_path: Path, database_url: str) -> AsyncIterator[Open
     async with AsyncExitStack() as stack:
 
         async def open_one(
-            script: Mapping[str, str] | None = None,
-            *,
-            llm: LLM | None = None,
-            patience: Patience | None = None,
-            **settings: object,
+            script: Mapping[str, str] | None = None, *, llm: LLM | None = None, pace: Pace = PACE, **settings: object
         ) -> Workshop:
             made = settings_for(home=tmp_path / "home", database_url=database_url, **settings)  # type: ignore[arg-type]
             model = llm or (scripted(script) if script is not None else None)
-            return await stack.enter_async_context(opened(made, llm=model, patience=patience))
+            return await stack.enter_async_context(opened(made, llm=model, pace=pace))
 
         yield open_one

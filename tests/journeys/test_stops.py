@@ -18,7 +18,8 @@ from tests.journeys.conftest import OpenWorkshop, Workshop
 async def journal(workshop: Workshop, status: Status) -> list[tuple[object, ...]]:
     statement = select(Step.step_no, Step.kind, Step.task_key, Step.outcome).where(Step.run_id == status.run_id)
     async with workshop.app.database.transaction() as session:
-        return [tuple(row) for row in (await session.execute(statement.order_by(Step.step_no))).all()]
+        rows = await session.execute(statement.order_by(Step.step_no))
+        return [(row.step_no, row.kind, row.task_key, row.outcome) for row in rows]
 
 
 async def resume(workshop: Workshop, status: Status) -> Status:

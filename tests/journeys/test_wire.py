@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from bottega.billing.prices import set_price
 from bottega.billing.pricing import Rates
 from bottega.billing.tables import ApiKeyUsage, CreditHold
+from bottega.bootstrap import PACE, Pace
 from bottega.config import ModelSettings
 from bottega.llm.client import Patience
 from bottega.llm.types import ModelName
@@ -56,7 +57,7 @@ async def fake() -> AsyncIterator[FakeProviders]:
         yield providers
 
 
-async def open_on(fake: FakeProviders, open_workshop: OpenWorkshop, *, patience: Patience | None = None) -> Workshop:
+async def open_on(fake: FakeProviders, open_workshop: OpenWorkshop, *, pace: Pace = PACE) -> Workshop:
     models = ModelSettings(
         google_api_key="key-of-google",  # type: ignore[arg-type]
         gemini_base_url=fake.gemini_url,
@@ -65,7 +66,7 @@ async def open_on(fake: FakeProviders, open_workshop: OpenWorkshop, *, patience:
         architect_model=ARCHITECT,
         implementer_models=(FIRST_RUNG, SECOND_RUNG),
     )
-    workshop = await open_workshop(models=models, patience=patience)
+    workshop = await open_workshop(models=models, pace=pace)
     rates = Rates(input=Decimal("0.50"), cached=Decimal("0.05"), output=Decimal("2.00"))
     async with workshop.app.database.transaction() as session:
         for name in (ARCHITECT, FIRST_RUNG, SECOND_RUNG):
@@ -147,7 +148,9 @@ async def test_a_silent_provider_is_given_up_another_is_asked_and_the_person_tol
 ) -> None:
     good = Models()
     fake.answer = lambda ask: Reply(text="words", stall_after=2) if ask.model.endswith("small") else good(ask)
-    workshop = await open_on(fake, open_workshop, patience=Patience(first_word_seconds=5, progress_seconds=0.3))
+    workshop = await open_on(
+        fake, open_workshop, pace=Pace(patience=Patience(first_word_seconds=5, progress_seconds=0.3))
+    )
     status = await workshop.build(scripts.BRIEF)
     assert status.state is RunState.DONE
     told = [event for event in workshop.told(events.ProviderTrouble) if isinstance(event, events.ProviderTrouble)]

@@ -44,9 +44,23 @@ def usable_text(completion: Completion) -> str:
         )
     if completion.finish is FinishReason.REFUSED:
         raise UnusableReply("The reply was a refusal where the format below was asked for.", reply=completion.text)
+    if "\0" in completion.text or not _is_unicode(completion.text):
+        raise UnusableReply(
+            "Your reply has NUL characters or broken Unicode in it, which no text file can hold. Write the reply again "
+            "and spell such characters as escapes of the language, such as \\0.",
+            reply=completion.text,
+        )
     if not completion.text.strip():
         raise UnusableReply("Your reply was empty.", reply=completion.text)
     return completion.text
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_json(text: str, form: type[Reply]) -> Reply:

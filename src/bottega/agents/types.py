@@ -162,5 +162,5 @@ class UnusableReply(AppError):
     def __init__(self, complaint: str, *, reply: str, truncated: bool = False) -> None:
         super().__init__(complaint)
         self.complaint = complaint
-        self.reply = reply
+        self.reply = "".join(c for c in reply if c != "\0" and not "\ud800" <= c <= "\udfff")  # what can be stored
         self.truncated = truncated

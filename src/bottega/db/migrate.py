@@ -5,13 +5,17 @@ A database that is already there costs one short query: Alembic is imported only
 
 import importlib
 import pkgutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, MetaData, text
-from sqlalchemy.ext.asyncio import create_async_engine
+import asyncpg
+from sqlalchemy import Connection, MetaData, make_url, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 import bottega
@@ -23,7 +27,21 @@ if TYPE_CHECKING:
 
 HEAD = "0001"  # the newest file in migrations/versions; a test compares
 
+_CONNECT_SECONDS = 10.0  # a server that takes the connection and says nothing is not a PostgreSQL
+_NO_CONNECTION = (OSError, TypeError, ValueError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _TURN = 0x626F7474656761  # "bottega": the advisory lock of whoever upgrades
+
+
+class DatabaseUnreachable(AppError):
+    code = "database.unreachable"
+    http_status = 503
+
+    def __init__(self, *, url: str, why: str) -> None:
+        where = make_url(url).render_as_string(hide_password=True).replace("+asyncpg", "")
+        super().__init__(
+            f"The database at {where} cannot be used: {why}. Start it or correct DATABASE_URL or POSTGRES_*; with none "
+            "of them set, Bottega runs a PostgreSQL of its own."
+        )
 
 
 class SchemaTooNew(AppError):
@@ -46,27 +64,43 @@ class SchemaStatus:
     def is_current(self) -> bool:
         return self.current == self.head
 
+    @property
+    def is_newer(self) -> bool:
+        """Tell whether a later version of Bottega made it; revisions are numbered."""
+        return self.current is not None and self.current > self.head
+
 
 async def status(*, url: str) -> SchemaStatus:
-    engine = create_async_engine(url, poolclass=NullPool)
-    try:
-        async with engine.connect() as connection:
-            return SchemaStatus(current=await connection.run_sync(_revision))
-    finally:
-        await engine.dispose()
+    async with _connected(url) as connection:
+        return SchemaStatus(current=await connection.run_sync(_revision))
 
 
 async def upgrade(*, url: str) -> None:
     """Bring the schema to HEAD in one transaction; harmless when repeated or when several processes do it at once."""
-    engine = create_async_engine(url, poolclass=NullPool)
+    async with _connected(url) as connection, connection.begin():
+        if await connection.run_sync(_revision) == HEAD:
+            return
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": _TURN})
+        await connection.run_sync(_upgrade)
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[AsyncConnection]:
     try:
-        async with engine.begin() as connection:
-            if await connection.run_sync(_revision) == HEAD:
-                return
-            await connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": _TURN})
-            await connection.run_sync(_upgrade)
+        engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": _CONNECT_SECONDS})
+        connection = await engine.connect()
+    except _NO_CONNECTION as error:
+        raise DatabaseUnreachable(url=url, why=_first_line(error)) from error
+    try:
+        yield connection
     finally:
+        await connection.close()
         await engine.dispose()
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else "it does not answer"  # a time-out has no words
 
 
 def declared_schema() -> MetaData:

@@ -165,7 +165,7 @@ class ScriptedProvider:
 
     def _charge(self, request: CompletionRequest, text: str, *, request_id: str) -> ScriptedCharge:
         asked = len(request.system.encode()) + sum(len(message.content.encode()) for message in request.messages)
-        usage = Usage(input_tokens=tokens_in(asked), output_tokens=tokens_in(len(text.encode())))
+        usage = Usage(input_tokens=tokens_in(asked), output_tokens=tokens_in(len(text.encode(errors="replace"))))
         charge = ScriptedCharge(
             request_id=request_id, model=request.model, usage=usage, cost_usd=self.price.cost(usage)
         )

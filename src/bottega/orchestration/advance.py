@@ -21,8 +21,8 @@ from bottega.llm.errors import ProviderError
 from bottega.orchestration import journal, setbacks, situation
 from bottega.orchestration.decide import Do, Done, Wait, decide
 from bottega.orchestration.events import Announce, Event, ProviderTrouble, StepStarted
-from bottega.orchestration.heartbeat import heartbeat
-from bottega.orchestration.journal import Claim, Entry, LeaseLost
+from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS, heartbeat
+from bottega.orchestration.journal import Claim, Entry, LeaseLost, operation_key
 from bottega.orchestration.setbacks import Setback
 from bottega.orchestration.state import LastStep, RunState, RunView, StepKind, StopCode, TaskStatus, project_status
 from bottega.orchestration.steps.catalogue import EXECUTORS, model_of
@@ -62,6 +62,7 @@ class Advancer:
         owner: str,
         minimum_credits: Decimal,
         announce: Announce,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._bench = bench
         self._database = bench.database
@@ -70,6 +71,7 @@ class Advancer:
         self._owner = owner
         self._minimum_credits = minimum_credits
         self._announce = announce
+        self._heartbeat_seconds = heartbeat_seconds
 
     async def drive(self, run_id: uuid.UUID) -> Advanced:
         """Advance a run until it must wait for something that is not a step."""
@@ -91,11 +93,20 @@ class Advancer:
         """Write off the calls an earlier holder of the lease had under way: their answers are lost."""
         async with self._database.transaction() as session:
             run = await session.get_one(Run, held.run_id)
-            await orphan_started(session, operation_key=_operation_key(run))
+            await orphan_started(session, operation_key=operation_key(run))
 
     async def _release(self, held: Claim) -> None:
+        """Give the lease back. A wish that came while the last step was being journaled is granted at this moment."""
         async with self._database.transaction() as session:
-            await journal.release(session, held=held)
+            desired = await journal.release(session, held=held)
+            if desired in {None, "run"}:
+                return
+            loaded = await situation.load(session, run_id=held.run_id, minimum_credits=self._minimum_credits)
+            setback = setbacks.of_desire(loaded.run.desired)
+            if loaded.view.state.is_final or loaded.view.state is setback.state:
+                return
+            await _stop(session, held, loaded, setback)
+        self._announce_all(setback.events)
 
     async def _advance(self, held: Claim) -> bool:
         """Do one step; return whether to go on at once."""
@@ -133,7 +144,7 @@ class Advancer:
         return self._metering.account(
             user_id=loaded.run.user_id,
             project_id=loaded.project.id,
-            operation_key=_operation_key(loaded.run),
+            operation_key=operation_key(loaded.run),
             lease_token=held.lease_token,
             task_key=step.task_key,
             on_retry=self._tell_retry,
@@ -144,8 +155,9 @@ class Advancer:
         self._announce(_started(todo, step, self._bench))
         began = self._clock.monotonic()
         try:
-            async with heartbeat(self._database, held=held):
+            async with heartbeat(self._database, held=held, every_seconds=self._heartbeat_seconds):
                 result = await EXECUTORS[step.kind](todo, self._bench)
+            await self._journal(held, todo, step, result, meter, began)
         except asyncio.CancelledError:
             await asyncio.shield(meter.abandon(status="orphan"))
             raise
@@ -156,7 +168,7 @@ class Advancer:
             await meter.abandon(status="failed")
             await self._set_aside(held, loaded, self._setback(error, todo, step))
             return False
-        await self._journal(held, todo, step, result, meter, began)
+        self._announce_all(result.events)
         return result.state is RunState.READY
 
     def _tell_retry(self, error: ProviderError, seconds: float) -> None:
@@ -175,37 +187,21 @@ class Advancer:
         self, held: Claim, todo: Situation, step: Do, result: StepResult, meter: MeteredLLM, began: float
     ) -> None:
         duration_ms = round((self._clock.monotonic() - began) * 1000)
-        try:
-            async with self._database.transaction() as session:
-                charged = await meter.settle(session)
-                entry = _entry(todo, step, result, credits_charged=charged, duration_ms=duration_ms)
-                await journal.record(session, held=held, step_no=todo.run.step_no, entry=entry)
-                if result.task or charged:
-                    await _update_task(session, todo=todo, result=result, charged=charged)
-                if result.write:
-                    await result.write(session)
-                after = _after(todo.view, step, result)
-                await render_status(session, project=todo.project, view=after, stop_code=result.stop_code)
-                await journal.tell(session, project_id=todo.project.id, run_id=held.run_id, events=result.events)
-        except LeaseLost:
-            await meter.abandon(status="fenced")
-            raise
-        self._announce_all(result.events)
+        async with self._database.transaction() as session:
+            charged = await meter.settle(session)
+            entry = _entry(todo, step, result, credits_charged=charged, duration_ms=duration_ms)
+            await journal.record(session, held=held, step_no=todo.run.step_no, entry=entry)
+            if result.task or charged:
+                await _update_task(session, todo=todo, result=result, charged=charged)
+            if result.write:
+                await result.write(session)
+            after = _after(todo.view, step, result)
+            await render_status(session, project=todo.project, view=after, stop_code=result.stop_code)
+            await journal.tell(session, project_id=todo.project.id, run_id=held.run_id, events=result.events)
 
     async def _set_aside(self, held: Claim, loaded: situation.Loaded, setback: Setback) -> None:
         async with self._database.transaction() as session:
-            await journal.stop(
-                session,
-                held=held,
-                state=setback.state,
-                stop_code=setback.stop_code,
-                reason=setback.reason,
-                wake_in_seconds=setback.wake_in_seconds,
-                failures=setback.failures,
-            )
-            after = replace(loaded.view, state=setback.state)
-            await render_status(session, project=loaded.project, view=after, stop_code=setback.stop_code)
-            await journal.tell(session, project_id=loaded.project.id, run_id=held.run_id, events=setback.events)
+            await _stop(session, held, loaded, setback)
         self._announce_all(setback.events)
 
     def _announce_all(self, events: tuple[Event, ...]) -> None:
@@ -213,8 +209,19 @@ class Advancer:
             self._announce(event)
 
 
-def _operation_key(run: Run) -> str:
-    return f"{run.id}:{run.step_no}"
+async def _stop(session: AsyncSession, held: Claim, loaded: situation.Loaded, setback: Setback) -> None:
+    await journal.stop(
+        session,
+        held=held,
+        state=setback.state,
+        stop_code=setback.stop_code,
+        reason=setback.reason,
+        wake_in_seconds=setback.wake_in_seconds,
+        failures=setback.failures,
+    )
+    after = replace(loaded.view, state=setback.state)
+    await render_status(session, project=loaded.project, view=after, stop_code=setback.stop_code)
+    await journal.tell(session, project_id=loaded.project.id, run_id=held.run_id, events=setback.events)
 
 
 def _entry(todo: Situation, step: Do, result: StepResult, *, credits_charged: Decimal, duration_ms: int) -> Entry:

@@ -37,7 +37,7 @@ class CleanBrief:
 
 def clean_brief(said: str) -> CleanBrief:
     """Return the brief without what no database keeps, or raise EmptyBrief or BriefTooLong."""
-    text = said.encode(errors="ignore").decode().replace("\x00", "").strip()
+    text = storable(said)
     size = len(text.encode())
     if not text:
         raise EmptyBrief
@@ -45,3 +45,8 @@ def clean_brief(said: str) -> CleanBrief:
         raise BriefTooLong(size_bytes=size)
     title = text.splitlines()[0].lstrip("# ").strip()[:_TITLE_LENGTH]
     return CleanBrief(text=text, title=title or "Untitled Project")
+
+
+def storable(text: str) -> str:
+    """Return what a person said without what no database keeps: NUL, and halves of surrogate pairs."""
+    return text.replace("\0", "").encode(errors="replace").decode().strip()

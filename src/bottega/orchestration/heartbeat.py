@@ -4,17 +4,22 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
 from bottega.db.transaction import Database
 from bottega.orchestration import journal
 from bottega.orchestration.journal import Claim, LeaseLost
 from bottega.orchestration.setbacks import Interrupted
 
-HEARTBEAT_SECONDS = 10.0
+HEARTBEAT_SECONDS = 10.0  # a third of the lease: two beats may fail before it runs out
+
+log = structlog.get_logger()
 
 
 @contextlib.asynccontextmanager
-async def heartbeat(database: Database, *, held: Claim) -> AsyncIterator[None]:
-    """Extend the lease every ten seconds while the block runs.
+async def heartbeat(database: Database, *, held: Claim, every_seconds: float) -> AsyncIterator[None]:
+    """Extend the lease again and again while the block runs.
 
     Raises:
         Interrupted: the run is to pause or to be cancelled; the block was cancelled.
@@ -25,12 +30,11 @@ async def heartbeat(database: Database, *, held: Claim) -> AsyncIterator[None]:
 
     async def beat() -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            async with database.transaction() as session:
-                desired = await journal.extend(session, held=held)
-            if desired == "run":
+            await asyncio.sleep(every_seconds)
+            fault = await _beat(database, held=held)
+            if fault is None:
                 continue
-            verdict.append(LeaseLost() if desired is None else Interrupted(desired))
+            verdict.append(fault)
             if block is not None:
                 block.cancel()
             return
@@ -46,5 +50,21 @@ async def heartbeat(database: Database, *, held: Claim) -> AsyncIterator[None]:
         raise verdict[0] from None
     finally:
         heart.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await heart
+        await asyncio.wait([heart])  # unlike awaiting it, this cannot swallow a cancellation of the block
+
+
+async def _beat(database: Database, *, held: Claim) -> Exception | None:
+    """Extend the lease once and return why the step must end, if it must.
+
+    A beat the database did not answer is only missed: the step's work is worth more, and if the lease is really lost,
+    the journal is fenced anyway.
+    """
+    try:
+        async with database.transaction() as session:
+            desired = await journal.extend(session, held=held)
+    except (OSError, SQLAlchemyError) as error:
+        log.warning("run.heartbeat.missed", run_id=str(held.run_id), reason=str(error))
+        return None
+    if desired == "run":
+        return None
+    return LeaseLost() if desired is None else Interrupted(desired)

@@ -61,14 +61,13 @@ class Entry:
 
 
 async def claim(session: AsyncSession, *, run_id: uuid.UUID, owner: str) -> Claim | None:
-    """Take the lease of a run that is ready and due, or return None."""
+    """Take the lease of a run that is ready and due, or return None. Also to pause or cancel it, if that is desired."""
     now = func.clock_timestamp()
     statement = (
         update(Run)
         .where(
             Run.id == run_id,
             Run.state == RunState.READY,
-            Run.desired == "run",
             Run.wake_at <= now,
             or_(Run.lease_until.is_(None), Run.lease_until < now),
         )
@@ -90,14 +89,30 @@ async def extend(session: AsyncSession, *, held: Claim) -> str | None:
     return (await session.execute(statement)).scalar_one_or_none()
 
 
-async def release(session: AsyncSession, *, held: Claim) -> None:
-    """Give the lease back, if it is still ours, so that the next runner need not wait for it to run out."""
+async def release(session: AsyncSession, *, held: Claim) -> str | None:
+    """Give the lease back, so that the next runner need not wait for it to run out.
+
+    Returns what is desired of the run by then, or None when the lease was no longer ours.
+    """
     statement = (
         update(Run)
         .where(Run.id == held.run_id, Run.lease_token == held.lease_token)
         .values(lease_until=None, lease_owner=None)
+        .returning(Run.desired)
     )
-    await session.execute(statement)
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def seize(session: AsyncSession, *, run: Run) -> None:
+    """Take the lease away from whoever had it, without claiming the run: what they still do is fenced."""
+    values = {"lease_token": Run.lease_token + 1, "lease_owner": None, "lease_until": None}
+    await session.execute(update(Run).where(Run.id == run.id).values(values))
+
+
+async def lease_runs(session: AsyncSession, *, run: Run) -> bool:
+    """Tell whether somebody's lease on this run has not run out."""
+    statement = select(Run.lease_until > func.clock_timestamp()).where(Run.id == run.id)
+    return bool((await session.execute(statement)).scalar_one())
 
 
 async def record(session: AsyncSession, *, held: Claim, step_no: int, entry: Entry) -> None:
@@ -212,6 +227,11 @@ async def history(session: AsyncSession, *, project_id: uuid.UUID, after: int = 
 
 
 async def live_run(session: AsyncSession, *, project_id: uuid.UUID) -> Run | None:
-    return (
-        await session.scalars(select(Run).where(Run.project_id == project_id, Run.finished_at.is_(None)))
-    ).one_or_none()
+    """Return the project's unfinished run, locked: no runner may move it while the caller decides about it."""
+    statement = select(Run).where(Run.project_id == project_id, Run.finished_at.is_(None)).with_for_update()
+    return (await session.scalars(statement)).one_or_none()
+
+
+def operation_key(run: Run) -> str:
+    """Name the step under way, for the calls that are made for it."""
+    return f"{run.id}:{run.step_no}"

@@ -14,14 +14,15 @@ from decimal import Decimal
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bottega.billing.ledger import orphan_started
 from bottega.billing.receipt import receipt
 from bottega.core.errors import AppError
 from bottega.core.ids import new_id
 from bottega.db.transaction import Database
 from bottega.delivery.report import ReceiptLine
-from bottega.orchestration import journal, messages, packing
+from bottega.orchestration import journal, messages, packing, setbacks
 from bottega.orchestration.advance import render_status
-from bottega.orchestration.briefs import clean_brief
+from bottega.orchestration.briefs import clean_brief, storable
 from bottega.orchestration.events import Event, PlanApproved, ProjectStarted, RunResumed
 from bottega.orchestration.messages import (
     AnswerNext,
@@ -35,6 +36,7 @@ from bottega.orchestration.messages import (
     Resume,
     Scene,
 )
+from bottega.orchestration.runner import is_dead
 from bottega.orchestration.situation import Loaded, load, load_tasks
 from bottega.orchestration.state import Phase, RunState, StopCode, TaskStatus
 from bottega.orchestration.tables import Run, Task
@@ -171,7 +173,7 @@ class ModelOrchestrator:
             await projects.get_project(session, project_id=project_id, user_id=user_id)
             for question_id, text in answers.items():
                 statement = update(Question).where(Question.id == question_id, Question.project_id == project_id)
-                await session.execute(statement.values(answer=text.strip()[:2000]))
+                await session.execute(statement.values(answer=storable(text)[:2000]))
             missing = select(func.count()).where(Question.project_id == project_id, Question.answer.is_(None))
             if (await session.execute(missing)).scalar_one() == 0:
                 await self._go_on(session, project_id=project_id, phase=Phase.PLAN, events=())
@@ -200,22 +202,22 @@ class ModelOrchestrator:
             await _remember(session, project_id=project_id, user_id=user_id, channel=channel, text=text)
 
     async def pause(self, *, user_id: int, project_id: uuid.UUID) -> None:
-        await self._wish(user_id=user_id, project_id=project_id, desired="pause", state=RunState.PAUSED)
+        await self._wish(user_id=user_id, project_id=project_id, desired="pause")
 
     async def cancel(self, *, user_id: int, project_id: uuid.UUID) -> None:
-        await self._wish(user_id=user_id, project_id=project_id, desired="cancel", state=RunState.CANCELLED)
+        await self._wish(user_id=user_id, project_id=project_id, desired="cancel")
 
-    async def _wish(self, *, user_id: int, project_id: uuid.UUID, desired: str, state: RunState) -> None:
+    async def _wish(self, *, user_id: int, project_id: uuid.UUID, desired: str) -> None:
+        """Ask the runner at work to stop; where none is, or none that lives, it takes effect now."""
         async with self._database.transaction() as session:
             loaded = await self._live(session, user_id=user_id, project_id=project_id)
-            run = update(Run).where(Run.id == loaded.run.id)
-            leased = loaded.run.lease_owner is not None
-            await session.execute(run.values(desired=desired))
-            if not leased:  # nobody is working on it: it takes effect now
-                final = {"finished_at": func.clock_timestamp()} if state.is_final else {}
-                await session.execute(run.values(state=state, stop_code=None, reason=None, **final))
-                view = replace(loaded.view, state=state)
-                await render_status(session, project=loaded.project, view=view, stop_code=None)
+            await session.execute(update(Run).where(Run.id == loaded.run.id).values(desired=desired))
+            if await _is_driven(session, loaded.run):
+                return
+            await journal.seize(session, run=loaded.run)
+            await _grant(session, loaded, setbacks.of_desire(desired))
+        async with self._database.transaction() as session:  # after it: a runner's journal locks calls before runs
+            await orphan_started(session, operation_key=journal.operation_key(loaded.run))
 
     async def resume(self, *, user_id: int, project_id: uuid.UUID) -> None:
         """Go on from the same step, whatever it stopped for. A stuck task gets another round at the strongest model.
@@ -307,7 +309,7 @@ class ModelOrchestrator:
             "desired": "run",
             "stop_code": None,
             "reason": None,
-            "claims": 0,
+            "claims": Run.claims if run.state == RunState.READY else 0,  # one that was cut off has not been looked at
             "failures": 0,
             "wake_at": func.clock_timestamp(),
         }
@@ -318,7 +320,26 @@ class ModelOrchestrator:
         await journal.tell(session, project_id=project_id, run_id=run.id, events=events)
 
 
+async def _is_driven(session: AsyncSession, run: Run) -> bool:
+    if run.lease_owner is None or is_dead(run.lease_owner):
+        return False
+    return await journal.lease_runs(session, run=run)
+
+
+async def _grant(session: AsyncSession, loaded: Loaded, setback: setbacks.Setback) -> None:
+    values = {
+        "state": setback.state,
+        "stop_code": setback.stop_code,
+        "reason": setback.reason,
+        "finished_at": func.clock_timestamp() if setback.state.is_final else None,
+    }
+    await session.execute(update(Run).where(Run.id == loaded.run.id).values(values))
+    view = replace(loaded.view, state=setback.state)
+    await render_status(session, project=loaded.project, view=view, stop_code=setback.stop_code)
+    await journal.tell(session, project_id=loaded.project.id, run_id=loaded.run.id, events=setback.events)
+
+
 async def _remember(session: AsyncSession, *, project_id: uuid.UUID, user_id: int, channel: str, text: str) -> None:
     await projects.append_message(
-        session, user_id=user_id, project_id=project_id, channel=channel, role="person", content=text
+        session, user_id=user_id, project_id=project_id, channel=channel, role="person", content=storable(text)
     )

@@ -18,6 +18,7 @@ from bottega.orchestration.state import RunState
 from bottega.orchestration.tables import Run
 
 BUSY_POLL_SECONDS = 1.0
+LOOK_AGAIN_SECONDS = 5.0  # while a run is not due, somebody may pause, cancel or resume it
 
 
 def runner_name() -> str:
@@ -68,7 +69,7 @@ class InProcessRunner:
             elif due.lease_owner:
                 await self._clock.sleep(BUSY_POLL_SECONDS)
             elif due.wait_seconds > 0:
-                await self._clock.sleep(due.wait_seconds)
+                await self._clock.sleep(min(due.wait_seconds, LOOK_AGAIN_SECONDS))
             await self._advancer.drive(run_id)
 
     async def _due(self, run_id: uuid.UUID) -> _Due:

@@ -29,8 +29,11 @@ class Check:
 
 
 class CheckRunner:
-    def __init__(self, *, sandbox: Sandbox) -> None:
+    """`limits` bound every command that is not given limits of its own."""
+
+    def __init__(self, *, sandbox: Sandbox, limits: Limits = LIMITS) -> None:
         self._sandbox = sandbox
+        self._limits = limits
 
     async def check(
         self,
@@ -38,11 +41,11 @@ class CheckRunner:
         files: Mapping[str, bytes],
         commands: Sequence[str],
         base_inventory: frozenset[str] = frozenset(),
-        limits: Limits = LIMITS,
+        limits: Limits | None = None,
     ) -> tuple[Check, ...]:
         """Run every command in its own fresh copy of `files`, in order, and judge each."""
         lost = lost_tests(base_inventory, inventory(files))
-        return tuple([await self._check(files, command, lost, limits) for command in commands])
+        return tuple([await self._check(files, command, lost, limits or self._limits) for command in commands])
 
     async def _check(self, files: Mapping[str, bytes], command: str, lost: str, limits: Limits) -> Check:
         result = await self._sandbox.run(files=files, command=command, limits=limits)

@@ -3,10 +3,14 @@
 import gc
 import importlib
 from types import ModuleType
+from typing import Any
 
 import click
 
 from bottega import __version__
+from bottega.core.errors import AppError
+
+_USAGE = 2  # running.Exit.USAGE, without its imports
 
 _COMMANDS = {
     "build": ("bottega.entrypoints.cli.build:build", "Build a project from a brief."),
@@ -33,6 +37,14 @@ class _LazyGroup(click.Group):
         module, _, name = _COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(_imported(module), name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. What is wrong with how it was called, or with the settings, is told in its own sentence."""
+        try:
+            return super().invoke(ctx)
+        except AppError as error:
+            click.echo(error.message, err=True)
+            ctx.exit(_USAGE)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -13,7 +13,7 @@ import click
 from bottega.bootstrap import App
 from bottega.config import Settings
 from bottega.entrypoints.cli import delivery, dialogue, words
-from bottega.entrypoints.cli.running import Exit, fail, load_settings, local_username, parse_project_id, run_app
+from bottega.entrypoints.cli.running import Exit, fail, local_username, parse_project_id, run_app
 from bottega.entrypoints.cli.screen import Screen
 from bottega.orchestration.events import RunStopped
 from bottega.orchestration.orchestrator import Status
@@ -53,7 +53,7 @@ def _options(command: Any) -> Any:
 def build(brief: str | None, file: Path | None, out: Path, yes: bool, answers: Path | None, as_json: bool) -> None:  # noqa: FBT001
     """Build a project from BRIEF, in your own words."""
     text = _read_brief(brief, file)
-    settings = load_settings()
+    settings = Settings.load()
     require_models(settings)
     options = _checked(out=out, yes=yes, answers=answers, as_json=as_json)
     raise SystemExit(run_app(lambda app: start(app, text, options), settings=settings))
@@ -65,7 +65,7 @@ def build(brief: str | None, file: Path | None, out: Path, yes: bool, answers: P
 def resume(project: str, out: Path, yes: bool, answers: Path | None, as_json: bool) -> None:  # noqa: FBT001
     """Go on with PROJECT (its id) from the step it stopped at."""
     project_id = parse_project_id(project)
-    settings = load_settings()
+    settings = Settings.load()
     require_models(settings)
     options = _checked(out=out, yes=yes, answers=answers, as_json=as_json)
     raise SystemExit(run_app(lambda app: go_on(app, project_id, options), settings=settings))
@@ -75,7 +75,7 @@ def _read_brief(brief: str | None, file: Path | None) -> str:
     if (brief is None) == (file is None):
         fail('Say what to build: bottega build "a command line tool that ..." or bottega build --file brief.md')
     if file is None:
-        return brief or ""
+        return _as_text(brief or "")
     try:
         raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         return raw.decode("utf-8")
@@ -83,6 +83,14 @@ def _read_brief(brief: str | None, file: Path | None) -> str:
         fail(f"The brief in {file} is not UTF-8 text.")
     except OSError as error:
         fail(f"The brief in {file} cannot be read: {error.strerror}.")
+
+
+def _as_text(argument: str) -> str:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:  # how Python passes on bytes of an argument that are no text
+        fail("The brief is not UTF-8 text.")
+    return argument
 
 
 def require_models(settings: Settings) -> None:
@@ -211,7 +219,7 @@ class Build:
             receipt = await self._app.orchestrator.receipt(user_id=self._user_id, project_id=self._project_id)
             self._screen.say("")
             self._screen.console.print(delivery.receipt_table(receipt))
-            self._screen.say(f"\n[bold green]Delivered[/] {path}")
+            self._screen.say(f"\n[bold green]Delivered[/] {words.shown(str(path), limit=words.LONG)}")
         else:
             self._screen.say(await self._why_stopped(status))
         return exit_code(status)
@@ -247,14 +255,14 @@ class Build:
             ],
             "files": await self._app.orchestrator.file_paths(user_id=self._user_id, project_id=self._project_id),
             "zip": str(path) if path else None,
-            "credits": str(status.credits_charged),
+            "credits": _text(status.credits_charged),
             "quote": [_text(status.quote_low_credits), _text(status.quote_high_credits)],
             "tasks": [{"key": t.key, "title": t.title, "status": t.status, "attempts": t.attempts} for t in tasks],
         }
 
 
 def _text(credits: Decimal | None) -> str | None:
-    return None if credits is None else str(credits)
+    return None if credits is None else f"{credits:f}"
 
 
 def exit_code(status: Status) -> int:

@@ -7,8 +7,9 @@ import click
 
 from bottega.billing import ledger
 from bottega.bootstrap import App
+from bottega.config import Settings
 from bottega.core.money import show_credits
-from bottega.entrypoints.cli.running import fail, load_settings, local_username, run_app
+from bottega.entrypoints.cli.running import fail, local_username, run_app
 
 CENT = Decimal("0.01")
 LARGEST_GRANT = Decimal(1_000_000)  # a slip of the hand is not worth a correction
@@ -27,7 +28,7 @@ def show(user: str | None) -> None:
     async def work(app: App) -> Decimal:
         return await app.available_credits(await app.local_user(user or local_username()))
 
-    click.echo(f"{show_credits(run_app(work, settings=load_settings()))} credits are available.")
+    click.echo(f"{show_credits(run_app(work, settings=Settings.load()))} credits are available.")
 
 
 @credits.command()
@@ -50,7 +51,7 @@ def grant(amount: str, user: str | None) -> None:
             )
         return await app.available_credits(user_id)
 
-    available = run_app(work, settings=load_settings())
+    available = run_app(work, settings=Settings.load())
     click.echo(f"Granted {show_credits(granted)}; {show_credits(available)} credits are available.")
 
 

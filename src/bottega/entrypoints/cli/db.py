@@ -5,10 +5,10 @@ import asyncio
 import click
 
 from bottega.bootstrap import database_url
-from bottega.core.errors import AppError
+from bottega.config import Settings
+from bottega.db.migrate import SchemaStatus
 from bottega.db.migrate import status as schema_status
 from bottega.db.migrate import upgrade as upgrade_schema
-from bottega.entrypoints.cli.running import fail, load_settings
 
 
 @click.group()
@@ -29,17 +29,19 @@ def status() -> None:
 
 
 def _run(*, do_upgrade: bool) -> str:
-    settings = load_settings()
+    settings = Settings.load()
 
     async def work() -> str:
         async with database_url(settings) as url:
             if do_upgrade:
                 await upgrade_schema(url=url)
             now = await schema_status(url=url)
-            where = "current" if now.is_current else f"behind: the newest is {now.head}, run `bottega db upgrade`"
-            return f"Schema {now.current or '(empty)'}: {where}."
+            return f"Schema {now.current or '(empty)'}: {_standing(now)}."
 
-    try:
-        return asyncio.run(work())
-    except AppError as error:
-        fail(error.message)
+    return asyncio.run(work())
+
+
+def _standing(now: SchemaStatus) -> str:
+    if now.is_newer:
+        return f"made by a newer Bottega than this one, which knows {now.head}; upgrade Bottega"
+    return "current" if now.is_current else f"behind: the newest is {now.head}, run `bottega db upgrade`"

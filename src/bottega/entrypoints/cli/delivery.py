@@ -1,12 +1,12 @@
 """Handing a delivery over at a terminal: where it may be written, writing it, and the receipt as a table."""
 
 import asyncio
+import contextlib
 import os
 import uuid
 from decimal import Decimal
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
 
 from bottega.bootstrap import App
@@ -14,6 +14,7 @@ from bottega.core.errors import AppError
 from bottega.core.money import show_credits
 from bottega.delivery.archive import slug
 from bottega.delivery.report import ReceiptLine
+from bottega.entrypoints.cli import words
 
 
 class UnwritableFolder(AppError):
@@ -50,14 +51,15 @@ def save(content: bytes, *, out: Path, title: str, project_id: uuid.UUID) -> Pat
     """Write an archive into `out`, all of it or nothing, and return its path."""
     name = slug(title)
     path = out / f"{name}.zip"
-    if path.exists() and path.read_bytes() != content:
-        path = out / f"{name}-{str(project_id)[:8]}.zip"
-    part = path.with_name(f".{path.name}.part")
+    part = out / f".{name}.{os.getpid()}.part"
     try:
+        if path.exists() and not (path.is_file() and path.read_bytes() == content):
+            path = out / f"{name}-{str(project_id)[:8]}.zip"
         part.write_bytes(content)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         raise UnwritableFolder(out, error) from error
     return path.resolve()
 
@@ -76,7 +78,7 @@ def receipt_table(lines: tuple[ReceiptLine, ...]) -> Table:
     ):
         table.add_column(heading, justify="right", footer=str(footer))
     for line in lines:
-        name = f"{line.task_key} {escape(line.title)}" if line.task_key else escape(line.title)
+        name = f"{line.task_key} {words.shown(line.title)}" if line.task_key else words.shown(line.title)
         tokens = (f"{line.input_tokens:,}", f"{line.output_tokens:,}")
         table.add_row(name, str(line.calls), str(line.calls_not_charged), *tokens, show_credits(line.credits))
     return table

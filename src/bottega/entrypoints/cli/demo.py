@@ -11,7 +11,7 @@ from bottega.bootstrap import App
 from bottega.config import ModelSettings, Settings
 from bottega.entrypoints.cli import delivery, words
 from bottega.entrypoints.cli.build import Build, Options
-from bottega.entrypoints.cli.running import load_settings, run_app
+from bottega.entrypoints.cli.running import run_app
 from bottega.llm.scripted import ScriptedProvider
 
 PURSE = Decimal(500)
@@ -22,7 +22,7 @@ SCRIPT = Path(__file__).with_name("demo_script")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("out"), help="Folder for the archive [out].")
 def demo(out: Path) -> None:
     """Build a project from a brief of 150 words with scripted models: no key, no account, no server."""
-    settings = scripted(load_settings())
+    settings = scripted(Settings.load())
     delivery.require_writable(out)
     brief = (SCRIPT / "brief.md").read_text(encoding="utf-8")
     click.echo(f"{words.SCRIPTED}\n\nThe brief:\n\n{brief}")

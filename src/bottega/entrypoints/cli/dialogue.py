@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.markup import escape
 
 from bottega.core.errors import AppError
+from bottega.entrypoints.cli import words
 from bottega.projects.tables import Question
 
 
@@ -30,7 +30,9 @@ def read_answers(path: Path) -> Answers:
     """Read `--answers FILE`."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except OSError as error:
+        raise UnreadableAnswers(path, error.strerror or str(error)) from error
+    except (ValueError, RecursionError) as error:
         raise UnreadableAnswers(path, str(error)) from error
     if isinstance(value, dict):
         return {str(question): str(answer) for question, answer in value.items()}
@@ -62,10 +64,10 @@ def recommended(question: Question) -> str:
 
 def ask(question: Question, *, console: Console) -> str:
     """Ask at the terminal; Enter takes the recommended option."""
-    console.print(f"\n[bold]{escape(question.text)}[/]")
+    console.print(f"\n[bold]{words.shown(question.text)}[/]")
     for number, option in enumerate(question.options, start=1):
         mark = " [green](recommended)[/]" if number - 1 == question.recommended else ""
-        console.print(f"  {number}. {escape(option)}{mark}")
+        console.print(f"  {number}. {words.shown(option)}{mark}")
     said = _prompt("A number, or your own words", default=str(question.recommended + 1), suffix=": ", console=console)
     return as_option(question, said)
 

@@ -7,7 +7,8 @@ import click
 
 from bottega.billing.audit import Finding, audit
 from bottega.bootstrap import App
-from bottega.entrypoints.cli.running import load_settings, run_app
+from bottega.config import Settings
+from bottega.entrypoints.cli.running import run_app
 
 
 @click.group()
@@ -24,7 +25,7 @@ def check(*, as_json: bool) -> None:
         async with app.database.transaction() as session:
             return await audit(session)
 
-    findings = run_app(work, settings=load_settings())
+    findings = run_app(work, settings=Settings.load())
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], default=str, indent=2))
     elif findings:

@@ -11,7 +11,8 @@ from bottega.billing.prices import set_price
 from bottega.billing.pricing import Rates
 from bottega.billing.tables import ModelPricing
 from bottega.bootstrap import App
-from bottega.entrypoints.cli.running import fail, load_settings, run_app
+from bottega.config import Settings
+from bottega.entrypoints.cli.running import fail, run_app
 from bottega.llm.types import ModelName
 
 
@@ -37,7 +38,7 @@ def list_() -> None:
                 table.add_row(f"{row.model_provider}/{row.model_name}", *shown, row.source)
         return table
 
-    Console().print(run_app(work, settings=load_settings()))
+    Console().print(run_app(work, settings=Settings.load()))
 
 
 @pricing.command(name="set")
@@ -59,7 +60,7 @@ def set_(model: str, *, input_: str | None, output: str | None, cached_input: st
         async with app.database.transaction() as session:
             await set_price(session, model=name, rates=rates, is_free=free)
 
-    run_app(work, settings=load_settings())
+    run_app(work, settings=Settings.load())
     click.echo(f"{name} is priced.")
 
 

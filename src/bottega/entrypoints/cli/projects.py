@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from bottega.bootstrap import App
+from bottega.config import Settings
 from bottega.core.money import show_credits
 from bottega.entrypoints.cli import delivery, words
-from bottega.entrypoints.cli.running import load_settings, local_username, parse_project_id, run_app
+from bottega.entrypoints.cli.running import local_username, parse_project_id, run_app
 
 WIDE = 600
 
@@ -27,12 +27,12 @@ def projects() -> None:
             table.add_column(heading, overflow="fold")
         for project in await app.orchestrator.projects(user_id=user_id):
             spent = show_credits(project.actual_credit_cost)
-            table.add_row(str(project.id), project.status, spent, escape(project.title))
+            table.add_row(str(project.id), project.status, spent, words.shown(project.title))
         return table
 
-    table = run_app(work, settings=load_settings())
+    table = run_app(work, settings=Settings.load())
     # Let a narrow terminal wrap the lines: a table that fits itself in cuts the ids every other command wants.
-    Console(width=WIDE).print(
+    Console(width=WIDE, emoji=False).print(
         table if table.row_count else 'No project yet. Try: bottega build "a command line tool that ..."'
     )
 
@@ -46,13 +46,15 @@ def status(project: str) -> None:
     async def work(app: App) -> None:
         user_id = await app.local_user(local_username())
         now = await app.orchestrator.status(user_id=user_id, project_id=project_id)
-        console = Console(highlight=False)
-        console.print(f"[bold]{escape(now.title)}[/]  {now.status}, {show_credits(now.credits_charged)} credits so far")
+        console = Console(highlight=False, emoji=False)
+        console.print(
+            f"[bold]{words.shown(now.title)}[/]  {now.status}, {show_credits(now.credits_charged)} credits so far"
+        )
         if now.reason:
-            console.print(escape(now.reason))
+            console.print(words.shown(now.reason, limit=words.LONG))
         console.print(words.todo(now.todo_markdown))
 
-    run_app(work, settings=load_settings())
+    run_app(work, settings=Settings.load())
 
 
 @click.command()
@@ -61,7 +63,7 @@ def status(project: str) -> None:
 def download(project: str, out: Path) -> None:
     """Write the archive of PROJECT (its id), with whatever has been accepted so far."""
     project_id = parse_project_id(project)
-    settings = load_settings()
+    settings = Settings.load()
     delivery.require_writable(out)
 
     async def work(app: App) -> Path:
@@ -83,5 +85,5 @@ def cancel(project: str) -> None:
         user_id = await app.local_user(local_username())
         await app.orchestrator.cancel(user_id=user_id, project_id=project_id)
 
-    run_app(work, settings=load_settings())
+    run_app(work, settings=Settings.load())
     click.echo(f"Cancelled. bottega download {project_id} still gives you what was accepted.")

@@ -37,14 +37,6 @@ _INTERRUPTED = "\nStopped. Everything so far is kept: `bottega resume ID` goes o
 _CODES = {"insufficient_credits": Exit.OUT_OF_CREDITS}
 
 
-def load_settings() -> Settings:
-    """Return the settings, or end the command with the list of what is wrong with them."""
-    try:
-        return Settings.load()
-    except AppError as error:
-        fail(error.message)
-
-
 def fail(message: str, *, code: Exit = Exit.USAGE) -> NoReturn:
     """End the command with one message on stderr."""
     print(message, file=sys.stderr)  # noqa: T201  # the command line speaks
@@ -84,4 +76,4 @@ def parse_project_id(text: str) -> uuid.UUID:
     try:
         return uuid.UUID(text.strip())
     except ValueError:
-        fail(f"'{text}' is not a project id. `bottega projects` lists yours.")
+        fail(f"{text[:80]!r} is not a project id. `bottega projects` lists yours.")

@@ -16,7 +16,7 @@ class Screen:
     """Render events. `quiet` shows nothing but what `say` is told."""
 
     def __init__(self, *, to_stderr: bool) -> None:
-        self.console = Console(stderr=to_stderr, highlight=False)
+        self.console = Console(stderr=to_stderr, highlight=False, emoji=False)
         self._progress = Progress(
             SpinnerColumn(),
             BarColumn(bar_width=24),

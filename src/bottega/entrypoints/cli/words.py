@@ -1,8 +1,10 @@
 """What the command line says, in one place: every event as one line, every ending as a few.
 
-Pure: values in, text out. Markup is rich's, so text from people and models is escaped.
+Pure: values in, text out. Markup is rich's, so text from people and models goes through `shown`: escaped, without
+control characters (a terminal would obey them), and cut.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -28,8 +30,7 @@ Implementers), or OPENROUTER_BASE_URL for any OpenAI-compatible server, in the e
     bottega build "a command line tool that ..."
 """
 
-_TOO_LITTLE = "That is less than the build needs: it will stop on its way, keep what is done, and wait for credits."
-ADD_CREDITS = "Add credits with: bottega ledger grant 100"
+SHORT, LONG = 90, 2000  # characters: what fits a line, what fits a screen
 
 _DOING = {
     "gather": "reading the brief",
@@ -48,9 +49,9 @@ _DOING = {
 def doing(event: events.StepStarted) -> str:
     """Return what is under way, for the line beside the progress bar."""
     what = _DOING[event.kind]
-    subject = f"{event.task_key} {escape(event.title)}: " if event.task_key else ""
+    subject = f"{event.task_key} {shown(event.title)}: " if event.task_key else ""
     attempt = f", attempt {event.attempt}" if event.kind == "implement" and event.attempt > 1 else ""
-    model = f" ({escape(event.model)}{attempt})" if event.model else ""
+    model = f" ({shown(event.model)}{attempt})" if event.model else ""
     return f"{subject}{what}{model}"
 
 
@@ -58,7 +59,7 @@ def line(event: Event) -> str | None:
     """Return one line for an event, or None for those that only move the progress bar."""
     match event:
         case events.ProjectStarted():
-            return f"[bold]{escape(event.title)}[/]"
+            return f"[bold]{shown(event.title)}[/]"
         case events.RequirementsClear():
             return "[green]clear[/]    the brief needs no questions"
         case events.QuestionsAsked():
@@ -67,13 +68,13 @@ def line(event: Event) -> str | None:
             quoted = f"quote {event.low_credits} to {event.high_credits} credits"
             return f"[green]planned[/]  {_count(len(event.tasks), 'task')}; {quoted}"
         case events.TaskImplemented():
-            who = f"[dim]attempt {event.attempt}, {escape(event.model.rpartition('/')[2])}[/]"
+            who = f"[dim]attempt {event.attempt}, {shown(event.model.rpartition('/')[2])}[/]"
             return f"[blue]{event.task_key}[/] wrote     {_some(event.files)} {who}"
         case events.ReplyUnusable():
             where = f"{event.task_key} " if event.task_key else ""
-            return f"{where}[yellow]reply unusable[/]  {_short(event.complaint).rstrip('.')}; asked again"
+            return f"{where}[yellow]reply unusable[/]  {_clause(event.complaint)}; asked again"
         case events.ModelEscalated():
-            return f"[blue]{event.task_key}[/] [yellow]stronger[/]  {escape(event.model)} takes over"
+            return f"[blue]{event.task_key}[/] [yellow]stronger[/]  {shown(event.model)} takes over"
         case events.ChecksPassed() | events.ChecksFailed() | events.ChecksNotExecuted():
             return _checks_line(event)
         case events.TaskApproved() | events.TaskRejected() | events.TaskDone():
@@ -88,9 +89,9 @@ def _checks_line(event: events.ChecksPassed | events.ChecksFailed | events.Check
             tests = f", {_count(event.tests, 'test')}" if event.tests else ""
             return f"{_of(event.task_key)} [green]passed[/]    {_count(event.commands, 'check')}{tests}"
         case events.ChecksFailed():
-            return f"{_of(event.task_key)} [red]failed[/]    {_short(event.command)}: {_short(event.reason)}"
+            return f"{_of(event.task_key)} [red]failed[/]    {shown(event.command)}: {shown(event.reason)}"
         case events.ChecksNotExecuted():
-            return f"{_of(event.task_key)} [yellow]not executed[/]  {_short(event.reason)}"
+            return f"{_of(event.task_key)} [yellow]not executed[/]  {shown(event.reason)}"
 
 
 def _verdict_line(event: events.TaskApproved | events.TaskRejected | events.TaskDone) -> str:
@@ -98,11 +99,11 @@ def _verdict_line(event: events.TaskApproved | events.TaskRejected | events.Task
         case events.TaskApproved():
             return f"[blue]{event.task_key}[/] [green]approved[/]  by the Architect"
         case events.TaskRejected():
-            return f"[blue]{event.task_key}[/] [red]rejected[/]  {_short(event.feedback)}"
+            return f"[blue]{event.task_key}[/] [red]rejected[/]  {shown(event.feedback)}"
         case events.TaskDone():
             mark = "[green]done[/]     " if event.executed else "[yellow]unchecked[/]"
             spent = f"{event.credits_charged} credits"
-            return f"[blue]{event.task_key}[/] {mark} {escape(event.title)} [dim]{event.commit_sha[:8]}, {spent}[/]"
+            return f"[blue]{event.task_key}[/] {mark} {shown(event.title)} [dim]{event.commit_sha[:8]}, {spent}[/]"
 
 
 def _ending_line(event: Event) -> str | None:
@@ -117,11 +118,11 @@ def _ending_line(event: Event) -> str | None:
             )
         case events.ProviderTrouble():
             then = (
-                f"{escape(event.next_model)} is asked instead"
+                f"{shown(event.next_model)} is asked instead"
                 if event.next_model
                 else f"again in {event.retry_seconds} s"
             )
-            return f"[yellow]provider[/] {_short(event.message).rstrip('.')}; {then}"
+            return f"[yellow]provider[/] {_clause(event.message)}; {then}"
         case events.Delivered():
             return f"[green]packed[/]   {_count(event.files, 'file')}, {event.size_bytes:,} bytes"
         case events.RunResumed():
@@ -132,8 +133,8 @@ def _ending_line(event: Event) -> str | None:
 
 def stopped(*, project_id: str, reason: str | None, choices: Sequence[str], stop_code: StopCode | None = None) -> str:
     """Return why a run waits and what the person can do, for the end of a command."""
-    head = escape(reason or "It waits for you.")
-    rows = [f"  - {escape(choice)}" for choice in choices]
+    head = shown(reason or "It waits for you.", limit=LONG)
+    rows = [f"  - {shown(choice)}" for choice in choices]
     lines = [f"[yellow]Stopped.[/] {head}", *(["You can:", *rows] if rows else [])]
     if stop_code is StopCode.OUT_OF_CREDITS:
         lines.append("Add credits with: bottega credits grant 100")
@@ -144,18 +145,18 @@ def unanswered(*, project_id: str, questions: Sequence[tuple[str, Sequence[str]]
     """Return questions nobody was there to answer, and how to answer them: the end of a command without a terminal."""
     lines = ["[yellow]Stopped.[/] Some questions want an answer before planning:"]
     for number, (text, options) in enumerate(questions, start=1):
-        lines += [f"  {number}. {escape(text)}", *(f"     - {escape(option)}" for option in options)]
+        lines += [f"  {number}. {shown(text, limit=LONG)}", *(f"     - {shown(option)}" for option in options)]
     lines.append(f"Answer with: bottega resume {project_id} --answers FILE (a JSON list, in this order)")
     return "\n".join([*lines, f"Or take the first of each: bottega resume {project_id} --yes"])
 
 
 def answered(*, question: str, answer: str) -> str:
-    return f"[dim]{escape(question)}[/] {escape(answer)}"
+    return f"[dim]{shown(question, limit=LONG)}[/] {shown(answer, limit=LONG)}"
 
 
 def todo(markdown: str) -> str:
     """Return a TODO list as a terminal shows it."""
-    return escape(markdown.replace("**", "").strip())
+    return shown_lines(markdown.replace("**", "").strip())
 
 
 def quote(*, low: Decimal | None, high: Decimal | None, available: Decimal) -> str:
@@ -179,15 +180,26 @@ def _count(number: int, noun: str) -> str:
 
 
 def _some(paths: Sequence[str], limit: int = 3) -> str:
-    shown = ", ".join(escape(path) for path in paths[:limit])
-    return shown if len(paths) <= limit else f"{shown} and {len(paths) - limit} more"
-
-
-def _short(text: str, limit: int = 90) -> str:
-    flat = " ".join(text.split())
-    return escape(flat if len(flat) <= limit else flat[: limit - 1] + "…")
+    some = ", ".join(shown(path) for path in paths[:limit])
+    return some if len(paths) <= limit else f"{some} and {len(paths) - limit} more"
 
 
 def _clause(text: str) -> str:
     """Return a sentence that another clause follows."""
-    return _short(text).rstrip(".")
+    return shown(text).rstrip(".")
+
+
+def shown(text: str, *, limit: int = SHORT) -> str:
+    """Return others' text as one line that is safe to print as markup."""
+    flat = " ".join(harmless(text).split())
+    return escape(flat if len(flat) <= limit else flat[: limit - 1] + "…")
+
+
+def shown_lines(text: str) -> str:
+    """Return others' text line by line, safe to print as markup."""
+    return "\n".join(escape(harmless(line)) for line in text.splitlines())
+
+
+def harmless(text: str) -> str:
+    """Drop what a terminal obeys or what reorders a line; joiners stay, emoji are made of them."""
+    return "".join(c for c in text if c in "\n\t\u200d" or unicodedata.category(c) not in {"Cc", "Cf", "Cs"})

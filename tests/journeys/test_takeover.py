@@ -1,0 +1,126 @@
+"""Two runners and one run; a person who says stop while a model thinks. The lease decides, and money follows it."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from bottega.bootstrap import Pace
+from bottega.llm.scripted import stem_of
+from bottega.llm.types import Completion, CompletionRequest
+from bottega.orchestration import journal
+from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS
+from bottega.orchestration.journal import LEASE
+from bottega.orchestration.orchestrator import Status
+from bottega.orchestration.state import RunState, StopCode
+from bottega.orchestration.tables import Run
+from tests.journeys import scripts
+from tests.journeys.conftest import OpenWorkshop, Workshop, scripted
+
+BRISK = Pace(heartbeat_seconds=0.02)
+CALM = Pace(heartbeat_seconds=60.0)
+
+
+class ThoughtfulModel:
+    """Thinks about one request until it is told to answer."""
+
+    def __init__(self, *, about: str) -> None:
+        self._about = about
+        self._script = scripted(scripts.GOOD)
+        self.asked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+
+    async def complete(self, request: CompletionRequest) -> Completion:
+        if stem_of(request) == self._about:
+            self.asked.set()
+            await self.may_answer.wait()
+        return await self._script.complete(request)
+
+
+async def start(workshop: Workshop) -> Status:
+    return await workshop.status(await workshop.start(scripts.BRIEF))
+
+
+def drive(workshop: Workshop, status: Status) -> asyncio.Task[RunState]:
+    assert status.run_id is not None
+    return asyncio.create_task(workshop.app.runner.run(run_id=status.run_id))
+
+
+async def take_the_lease(workshop: Workshop, status: Status) -> None:
+    """Do what a second runner's claim does to the first, so that no heartbeat can come between."""
+    async with workshop.app.database.transaction() as session:
+        await journal.seize(session, run=await session.get_one(Run, status.run_id))
+
+
+@pytest.mark.parametrize("pace", [BRISK, CALM], ids=["its heartbeat tells it", "its journal is refused"])
+async def test_a_runner_that_lost_its_lease_changes_nothing(pace: Pace, open_workshop: OpenWorkshop) -> None:
+    model = ThoughtfulModel(about="plan-1")
+    slow, quick = await open_workshop(llm=model, pace=pace), await open_workshop(scripts.GOOD)
+    status = await start(slow)
+    stale = drive(slow, status)
+    await model.asked.wait()
+    await take_the_lease(slow, status)
+    done = await quick.run(status.project_id)
+    model.may_answer.set()
+    assert await stale is RunState.DONE
+    assert done.state is RunState.DONE
+    assert await quick.calls() == Counter(settled=7, orphan=1)
+    await quick.audit()
+
+
+@pytest.mark.parametrize(
+    ("wish", "state", "status"),
+    [("pause", RunState.PAUSED, "paused"), ("cancel", RunState.CANCELLED, "cancelled")],
+)
+async def test_a_wish_ends_a_call_under_way(
+    wish: str, state: RunState, status: str, open_workshop: OpenWorkshop
+) -> None:
+    model = ThoughtfulModel(about="plan-1")
+    workshop = await open_workshop(llm=model, pace=BRISK)
+    begun = await start(workshop)
+    running = drive(workshop, begun)
+    await model.asked.wait()
+    ask = getattr(workshop.app.orchestrator, wish)
+    await ask(user_id=workshop.user_id, project_id=begun.project_id)
+    assert await asyncio.wait_for(running, timeout=5) is state  # though the model never answers
+    assert (await workshop.status(begun.project_id)).status == status
+    assert await workshop.calls() == Counter(settled=1, orphan=1)
+    await workshop.audit()
+
+
+async def test_a_paused_call_is_asked_again_after_resuming(open_workshop: OpenWorkshop) -> None:
+    model = ThoughtfulModel(about="implement-T1-1")
+    workshop = await open_workshop(llm=model, pace=BRISK)
+    project_id = await workshop.start(scripts.BRIEF)
+    building = asyncio.create_task(workshop.run(project_id))
+    await model.asked.wait()
+    ids = {"user_id": workshop.user_id, "project_id": project_id}
+    await workshop.app.orchestrator.pause(**ids)  # type: ignore[arg-type]
+    assert (await building).stop_code is StopCode.PAUSED
+    model.may_answer.set()
+    await workshop.app.orchestrator.resume(**ids)  # type: ignore[arg-type]
+    assert (await workshop.run(project_id)).state is RunState.DONE
+    assert await workshop.calls() == Counter(settled=7, orphan=1)
+    await workshop.audit()
+
+
+@pytest.mark.parametrize(("wish", "state"), [("pause", RunState.PAUSED), ("cancel", RunState.CANCELLED)])
+async def test_a_wish_that_comes_while_the_last_step_ends_is_not_lost(
+    wish: str, state: RunState, open_workshop: OpenWorkshop
+) -> None:
+    model = ThoughtfulModel(about="plan-1")
+    workshop = await open_workshop(llm=model, pace=CALM)
+    begun = await start(workshop)
+    running = drive(workshop, begun)
+    await model.asked.wait()
+    ask = getattr(workshop.app.orchestrator, wish)
+    await ask(user_id=workshop.user_id, project_id=begun.project_id)
+    model.may_answer.set()
+    assert await running is state
+    assert await workshop.calls() == Counter(settled=2)  # the plan had been paid for, and is kept
+    await workshop.audit()
+
+
+def test_a_wish_is_heard_within_fifteen_seconds_and_two_beats_may_be_missed() -> None:
+    assert HEARTBEAT_SECONDS <= 15
+    assert LEASE.total_seconds() >= 3 * HEARTBEAT_SECONDS

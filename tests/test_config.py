@@ -1,0 +1,161 @@
+"""Settings: what may be set, what it means, and that .env.example tells the truth about both."""
+
+import dataclasses
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+from pydantic_settings import BaseSettings
+from sqlalchemy import make_url
+
+from bottega.config import InvalidSettings, Settings
+
+EXAMPLE = Path(__file__).parents[1] / ".env.example"
+SETTING = re.compile(r"#([A-Z_]+)=")
+GROUPS: dict[str, type[BaseSettings]] = get_type_hints(Settings)
+NAMES = [name.upper() for group in GROUPS.values() for name in group.model_fields]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in an empty folder, with none of the settings in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def load(**variables: str) -> Settings:
+    Path(".env").write_text("".join(f"{name}='{value}'\n" for name, value in variables.items()), encoding="utf-8")
+    return Settings.load()
+
+
+def problems(**variables: str) -> list[str]:
+    with pytest.raises(InvalidSettings) as raised:
+        load(**variables)
+    return [line.removeprefix("  - ") for line in raised.value.message.splitlines()[1:]]
+
+
+def test_nothing_need_be_set() -> None:
+    assert Settings.load().database.url is None
+
+
+def test_the_example_names_every_setting_once_and_nothing_else() -> None:
+    assert sorted(SETTING.findall(EXAMPLE.read_text(encoding="utf-8"))) == sorted(NAMES)
+
+
+def test_the_example_with_every_line_uncommented_changes_nothing() -> None:
+    defaults = Settings.load()
+    text = EXAMPLE.read_text(encoding="utf-8")
+    Path(".env").write_text(SETTING.sub(lambda line: f"{line[1]}=", text), encoding="utf-8")
+    assert dataclasses.asdict(Settings.load()) == dataclasses.asdict(defaults)
+
+
+def test_an_empty_value_is_the_default() -> None:
+    assert load(MARKUP_FACTOR="", DATABASE_URL="", IMPLEMENTER_MODELS="") == Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("single", "pool", "keys"),
+    [
+        ("a", "", ("a",)),
+        ("", "a,b", ("a", "b")),
+        ("a", " b , a ,, c ,", ("a", "b", "c")),
+        ("", " , ", ()),
+    ],
+)
+def test_a_pool_is_comma_separated_and_holds_each_key_once(single: str, pool: str, keys: tuple[str, ...]) -> None:
+    settings = load(GOOGLE_API_KEY=single, GOOGLE_API_KEY_POOL=pool, OPENROUTER_API_KEY_POOL=pool)
+    assert settings.models.google_keys == keys
+
+
+def test_keys_and_passwords_are_not_shown() -> None:
+    settings = load(GOOGLE_API_KEY="a-secret", OPENROUTER_API_KEY_POOL="a-secret,b", POSTGRES_PASSWORD="a-secret")
+    assert "a-secret" not in repr(settings)
+
+
+@pytest.mark.parametrize("password", ["", "plain", "p@ss:w/rd?#%", "naïve 密"])
+def test_a_postgres_password_survives_the_url(password: str) -> None:
+    settings = load(POSTGRES_SERVER="db", POSTGRES_USER="me@home", POSTGRES_PASSWORD=password, POSTGRES_PORT="6432")
+    url = make_url(settings.database.url or "")
+    assert (url.drivername, url.username, url.password or "", url.host, url.port, url.database) == (
+        "postgresql+asyncpg",
+        "me@home",
+        password,
+        "db",
+        6432,
+        "bottega",
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("postgres://u@h/d", "postgresql+asyncpg://u@h/d"),
+        ("postgresql://u@h:1/d", "postgresql+asyncpg://u@h:1/d"),
+        ("postgresql+psycopg2://u@h/d", "postgresql+asyncpg://u@h/d"),
+        ("postgresql://u:sslmode=@h/d?sslmode=require", "postgresql+asyncpg://u:sslmode=@h/d?ssl=require"),
+    ],
+)
+def test_every_way_to_write_a_database_url_leads_to_our_driver(given: str, used: str) -> None:
+    assert load(DATABASE_URL=given).database.url == used
+
+
+def test_database_url_comes_before_the_parts() -> None:
+    assert load(DATABASE_URL="postgresql://u@h/d", POSTGRES_SERVER="other").database.url == "postgresql+asyncpg://u@h/d"
+
+
+def test_a_home_may_begin_with_a_tilde() -> None:
+    assert load(BOTTEGA_HOME="~/bottega").platform.bottega_home == Path.home() / "bottega"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("POSTGRES_PORT", "0"),
+        ("POSTGRES_PORT", "five"),
+        ("PLATFORM_CREDIT_VALUE_USD", "0"),
+        ("MARKUP_FACTOR", "-0.5"),
+        ("MARKUP_FACTOR", "NaN"),
+        ("INITIAL_CREDITS", "Infinity"),
+        ("MINIMUM_CREDITS_TO_START", "1,5"),
+        ("LOG_LEVEL", "LOUD"),
+        ("DATABASE_URL", "sqlite:///bottega.db"),
+        ("GEMINI_BASE_URL", "generativelanguage.googleapis.com"),
+        ("OPENROUTER_BASE_URL", "http://"),
+        ("ARCHITECT_MODEL", "gemini-pro"),
+        ("IMPLEMENTER_MODELS", "google/gemini-pro,model"),
+        ("IMPLEMENTER_MODELS", ","),
+    ],
+)
+def test_a_malformed_value_is_named_with_its_setting(name: str, value: str) -> None:
+    (problem,) = problems(**{name: value})
+    assert problem.startswith(f"{name}: ")
+
+
+def test_every_problem_is_told_at_once() -> None:
+    told = problems(MARKUP_FACTOR="much", SANDBOX="chroot", POSTGRES_PORT="x", IMPLEMENTER_MODELS="x,y")
+    assert {line.partition(":")[0] for line in told} == {
+        "MARKUP_FACTOR",
+        "SANDBOX",
+        "POSTGRES_PORT",
+        "IMPLEMENTER_MODELS",
+    }
+
+
+@pytest.mark.parametrize(
+    ("variables", "missing"),
+    [
+        ({}, ("GOOGLE_API_KEY", "OPENROUTER_API_KEY")),
+        ({"GOOGLE_API_KEY": "k"}, ("OPENROUTER_API_KEY",)),
+        ({"GOOGLE_API_KEY_POOL": "k", "OPENROUTER_BASE_URL": "http://localhost:11434/v1"}, ()),
+        ({"ARCHITECT_MODEL": "scripted/a", "IMPLEMENTER_MODELS": "scripted/b"}, ()),
+    ],
+)
+def test_only_the_keys_that_will_be_needed_are_missed(variables: dict[str, str], missing: tuple[str, ...]) -> None:
+    assert load(**variables).missing_keys() == missing
+
+
+def test_money_is_read_as_it_is_written() -> None:
+    assert load(PLATFORM_CREDIT_VALUE_USD="0.0100000001").billing.platform_credit_value_usd == Decimal("0.0100000001")
