@@ -98,15 +98,15 @@ def start_rows(builds: Sequence[Build], *, cold: Sequence[Build], first_ever: Bu
     cpu = statistics.median(build.process.cpu_seconds for build in builds)
     peak = max(build.process.peak_bytes for build in builds)
     return [
-        Row(what="first model call", measured=first(builds), target="<= 1.0 s", peers="2.5, 4.9 s; Codex 0.16 s"),
+        Row(what="first model call", measured=first(builds), target="<= 1.0 s", peers="0.16, 2.5, 4.9 s"),
         Row(what="  no database running", measured=first(cold)),
         Row(what="  very first start", measured=first([first_ever])),
-        Row(what="one-task project, end to end", measured=_seconds(wall), peers="3.5 s"),
-        Row(what="  CPU, with its sandboxes", measured=_seconds(cpu)),
+        Row(what="one task, end to end", measured=_seconds(wall), peers="3.5 s"),
+        Row(what="  CPU, sandbox included", measured=_seconds(cpu)),
         Row(what="  peak memory", measured=_mb(peak), peers="229 to 282 MB"),
         Row(what="  PostgreSQL's memory", measured=_mb(server_bytes)),
         Row(
-            what="Implementer's prompt, empty project",
+            what="Implementer's prompt",
             measured=f"{builds[0].prompt_bytes / 1024:.1f} KB",
             target="<= 6 KB",
             peers="3.4 to 32 KB",
@@ -146,18 +146,16 @@ def warm_rows(tasks: Sequence[dict[str, float]]) -> list[Row]:
     postgres = statistics.mean(task["postgres_cpu"] for task in tasks)  # counted in ticks of 10 ms: no median
     return [
         Row(
-            what="platform's share of a task, CPU",
+            what="warm task, platform's CPU",
             measured=_ms(median("platform_cpu")),
             target="<= 50 ms",
         ),
-        Row(
-            what="platform's share, wall", measured=_ms(median("platform_wall")), target="<= 100 ms", peers="33, 211 ms"
-        ),
-        Row(what="  this process, all its CPU", measured=_ms(median("cpu"))),
-        Row(what="  PostgreSQL's CPU", measured=_ms(postgres)),
+        Row(what="  platform's wall", measured=_ms(median("platform_wall")), target="<= 100 ms", peers="33, 211 ms"),
+        Row(what="  all CPU of the process", measured=_ms(median("cpu"))),
+        Row(what="  CPU of PostgreSQL", measured=_ms(postgres)),
         Row(what="  SQL statements", measured=f"{median('statements'):.0f}"),
         Row(what="  transactions", measured=f"{median('transactions'):.0f}"),
-        Row(what="a task with model and sandbox", measured=_ms(median("wall"))),
+        Row(what="  wall, sandbox included", measured=_ms(median("wall"))),
     ]
 
 

@@ -142,14 +142,14 @@ async def open_app(
     clock = SystemClock()
     _make_home(settings.platform.bottega_home)
     async with AsyncExitStack() as stack:
-        # Probing waits for a process of its own; the database can be opened while it does.
+        # Both have work of their own to wait for; the database can be opened meanwhile.
+        opened = open_gateway(settings, patience=pace.patience)
+        gateway = await stack.enter_async_context(opened) if llm is None else llm
         probed = await stack.enter_async_context(_meanwhile(_rung(settings, given=sandbox)))
         url = await stack.enter_async_context(database_url(settings))
         await upgrade(url=url)
         database = Database(url=url)
         stack.push_async_callback(database.close)
-        opened = open_gateway(settings, patience=pace.patience)
-        gateway = await stack.enter_async_context(opened) if llm is None else llm
         yield await _assemble(settings, database=database, llm=gateway, sandbox=await probed, clock=clock, pace=pace)
 
 
@@ -253,7 +253,8 @@ async def open_gateway(settings: Settings, *, patience: Patience | None = None) 
     dialects = [Gemini(base_url=models.gemini_base_url), OpenAIChat(base_url=models.openrouter_base_url)]
     client = LLMClient(dialects=dialects, keys=keys, clock=clock, patience=patience)
     try:
-        yield client
+        async with _meanwhile(client.warm_up()):
+            yield client
     finally:
         await client.close()
 

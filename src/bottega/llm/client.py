@@ -17,7 +17,7 @@ from bottega.core.errors import AppError
 from bottega.llm.dialect import Bill, Dialect, Reading
 from bottega.llm.errors import Interrupted, ProviderError, Stalled
 from bottega.llm.types import Completion, CompletionRequest, OnProgress
-from bottega.llm.wire import OK, Wire, WireLimits
+from bottega.llm.wire import OK, Wire, WireLimits, load_certificates
 
 SHORTEST_SECRET = 8  # a placeholder ("none", "ollama") may be part of any word
 KEY_SETTINGS = {"google": "GOOGLE_API_KEY", "openrouter": "OPENROUTER_API_KEY"}
@@ -118,6 +118,10 @@ class LLMClient:
         dialect = self._dialect(provider)
         bill = await self._ask_bill(request_id, dialect, await self._key(dialect))
         return None if bill is None else bill.cost_usd
+
+    async def warm_up(self) -> None:
+        """Do now, in a thread, what the first call would otherwise wait for."""
+        await asyncio.to_thread(load_certificates)
 
     async def close(self) -> None:
         await self._wire.close()

@@ -1,8 +1,10 @@
 """Loading what a step starts from: the rows of one run, as values for deciding and for its executor."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import takewhile
 
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
@@ -41,13 +43,12 @@ _ANSWERS = select(
 _REMARKS = select(func.array_agg(aggregate_order_by(Conversation.content, Conversation.id))).where(
     Conversation.project_id == bindparam("project_id"), Conversation.role == "person"
 )
-_SAID = select(_ANSWERS.scalar_subquery(), _REMARKS.scalar_subquery())
 _TRIES = (
-    select(Step.outcome, Step.step_no)
+    select(func.jsonb_agg(aggregate_order_by(func.jsonb_build_array(Step.step_no, Step.outcome), Step.step_no.desc())))
     .where(Step.run_id == bindparam("run_id"), Step.kind == bindparam("kind"))
     .where(Step.task_key.is_not_distinct_from(bindparam("task_key", type_=Step.task_key.type)))
-    .order_by(Step.step_no.desc())
 )
+_BEFORE = select(_ANSWERS.scalar_subquery(), _REMARKS.scalar_subquery(), _TRIES.scalar_subquery())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,42 +98,34 @@ async def _unanswered(session: AsyncSession, *, project_id: uuid.UUID) -> int:
 
 async def prepare(session: AsyncSession, *, loaded: Loaded, step: Do, llm: LLM) -> Situation:
     """Complete a loaded run for one step: the brief, how often the step was tried, and what there is to repair."""
-    attempt, misses, repair = await _tries(session, run_id=loaded.run.id, step=step)
+    run, project = loaded.run, loaded.project
+    given = {"project_id": project.id, "run_id": run.id, "kind": step.kind, "task_key": step.task_key}
+    answers, remarks, tries = (await session.execute(_BEFORE, given)).one()
+    unusable = list(takewhile(lambda tried: tried[1] == "unusable", tries or ()))
     return Situation(
-        run=loaded.run,
-        project=loaded.project,
+        run=run,
+        project=project,
         tasks=loaded.tasks,
         view=loaded.view,
-        brief=await load_brief(session, project=loaded.project),
+        brief=_brief(project, answers=answers or (), remarks=remarks or ()),
         task_key=step.task_key,
-        attempt=attempt,
-        repair=repair,
-        misses=misses,
+        attempt=len(tries or ()) + 1,
+        repair=await _repair(session, run_id=run.id, step_no=unusable[0][0]) if unusable else None,
+        misses=len(unusable),
         llm=llm,
     )
 
 
-async def load_brief(session: AsyncSession, *, project: Project) -> Brief:
-    """Return the brief with its answers and what the person said later."""
-    answers, remarks = (await session.execute(_SAID, {"project_id": project.id})).one()
+def _brief(project: Project, *, answers: Sequence[tuple[str, str]], remarks: Sequence[str]) -> Brief:
     return Brief(
         text=project.description,
-        answers=tuple(Answer(question=question, answer=answer) for question, answer in answers or ()),
-        remarks=tuple(remarks or ())[1:],  # the first thing said is the brief
+        answers=tuple(Answer(question=question, answer=answer) for question, answer in answers),
+        remarks=tuple(remarks[1:]),  # the first thing said is the brief
     )
 
 
-async def _tries(session: AsyncSession, *, run_id: uuid.UUID, step: Do) -> tuple[int, int, Repair | None]:
-    """Return this try's number, how many unusable replies came directly before it, and the last of those."""
-    given = {"run_id": run_id, "kind": step.kind, "task_key": step.task_key}
-    rows = (await session.execute(_TRIES, given)).all()
-    misses = 0
-    for row in rows:
-        if row.outcome != "unusable":
-            break
-        misses += 1
-    if not misses:
-        return len(rows) + 1, 0, None
-    last = select(Step.output).where(Step.run_id == run_id, Step.step_no == rows[0].step_no)
-    output = (await session.execute(last)).scalar_one()
-    return len(rows) + 1, misses, Repair(reply=output["reply"], complaint=output["complaint"])
+async def _repair(session: AsyncSession, *, run_id: uuid.UUID, step_no: int) -> Repair:
+    """Return the reply that could not be used, and why not."""
+    statement = select(Step.output).where(Step.run_id == run_id, Step.step_no == step_no)
+    output = (await session.execute(statement)).scalar_one()
+    return Repair(reply=output["reply"], complaint=output["complaint"])

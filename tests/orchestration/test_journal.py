@@ -1,0 +1,75 @@
+"""The fence: a step is journaled once, by whoever holds the lease."""
+
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import select, update
+from tests.database import MakeProject, MakeUser
+
+from bottega.core.ids import new_id
+from bottega.db.transaction import Database
+from bottega.orchestration import journal
+from bottega.orchestration.journal import Claim, Entry, LeaseLost
+from bottega.orchestration.state import Phase, RunState
+from bottega.orchestration.tables import Run, Step
+
+ENTRY = Entry(
+    kind="gather",
+    task_key=None,
+    outcome="clear",
+    output={"said": ["é", None]},
+    credits_charged=Decimal("1.00000001"),
+    duration_ms=3,
+    phase=Phase.PLAN,
+    state=RunState.READY,
+    stop_code=None,
+    reason=None,
+)
+
+
+@pytest.fixture
+async def held(database: Database, make_user: MakeUser, make_project: MakeProject) -> Claim:
+    user = await make_user()
+    project = await make_project(user)
+    run_id = new_id()
+    async with database.transaction() as session:
+        session.add(Run(id=run_id, project_id=project.id, user_id=user.id))
+        await session.flush()
+        claim = await journal.claim(session, run_id=run_id, owner="first")
+    assert claim is not None
+    return claim
+
+
+async def steps(database: Database) -> list[Step]:
+    async with database.transaction() as session:
+        return list((await session.scalars(select(Step))).all())
+
+
+async def test_a_recorded_step_is_a_row_and_moves_the_run_on(database: Database, held: Claim) -> None:
+    async with database.transaction() as session:
+        await journal.record(session, held=held, step_no=0, entry=ENTRY)
+    [step] = await steps(database)
+    assert (step.run_id, step.step_no, step.kind, step.outcome) == (held.run_id, 0, "gather", "clear")
+    assert (step.output, step.credits_charged) == (ENTRY.output, ENTRY.credits_charged)
+    async with database.transaction() as session:
+        run = await session.get_one(Run, held.run_id)
+    assert (run.step_no, run.phase, run.state, run.claims, run.finished_at) == (1, "plan", "ready", 0, None)
+
+
+async def test_whoever_lost_the_lease_records_nothing(database: Database, held: Claim) -> None:
+    async with database.transaction() as session:
+        await session.execute(update(Run).values(lease_until=None, lease_owner=None))
+        assert await journal.claim(session, run_id=held.run_id, owner="second") is not None
+    with pytest.raises(LeaseLost):
+        async with database.transaction() as session:
+            await journal.record(session, held=held, step_no=0, entry=ENTRY)
+    assert await steps(database) == []
+
+
+async def test_the_same_step_is_not_recorded_twice(database: Database, held: Claim) -> None:
+    async with database.transaction() as session:
+        await journal.record(session, held=held, step_no=0, entry=ENTRY)
+    with pytest.raises(LeaseLost):
+        async with database.transaction() as session:
+            await journal.record(session, held=held, step_no=0, entry=ENTRY)
+    assert len(await steps(database)) == 1
