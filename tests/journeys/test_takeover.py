@@ -2,8 +2,10 @@
 
 import asyncio
 from collections import Counter
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import func, update
 
 from bottega.bootstrap import Pace
 from bottega.llm.scripted import stem_of
@@ -119,6 +121,27 @@ async def test_a_wish_that_comes_while_the_last_step_ends_is_not_lost(
     model.may_answer.set()
     assert await running is state
     assert await workshop.calls() == Counter(settled=2)  # the plan had been paid for, and is kept
+    await workshop.audit()
+
+
+@pytest.mark.parametrize(("wish", "state"), [("pause", RunState.PAUSED), ("cancel", RunState.CANCELLED)])
+async def test_a_runner_whose_lease_ran_out_cannot_undo_a_wish(
+    wish: str, state: RunState, open_workshop: OpenWorkshop
+) -> None:
+    model = ThoughtfulModel(about="plan-1")
+    workshop = await open_workshop(llm=model, pace=CALM)
+    begun = await start(workshop)
+    stale = drive(workshop, begun)
+    await model.asked.wait()
+    async with workshop.app.database.transaction() as session:
+        past = func.clock_timestamp() - timedelta(seconds=1)
+        await session.execute(update(Run).where(Run.id == begun.run_id).values(lease_until=past))
+    ask = getattr(workshop.app.orchestrator, wish)
+    await ask(user_id=workshop.user_id, project_id=begun.project_id)
+    model.may_answer.set()
+    assert await stale is state
+    assert await workshop.tasks(begun.project_id) == (), "a plan nobody paid for was written"
+    assert await workshop.calls() == Counter(settled=1, orphan=1)
     await workshop.audit()
 
 
