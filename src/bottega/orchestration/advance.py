@@ -18,18 +18,16 @@ from bottega.billing.ledger import InsufficientCredits, orphan_started
 from bottega.billing.metering import MeteredLLM, Metering
 from bottega.core.clock import Clock
 from bottega.llm.errors import ProviderError
-from bottega.orchestration import journal, setbacks, situation
+from bottega.orchestration import journal, progress, setbacks, situation
 from bottega.orchestration.decide import Do, Done, Wait, decide
 from bottega.orchestration.events import Announce, Event, ProviderTrouble, StepStarted
 from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS, heartbeat
 from bottega.orchestration.journal import Claim, Entry, LeaseLost, operation_key
 from bottega.orchestration.setbacks import Setback
-from bottega.orchestration.state import LastStep, RunState, RunView, StepKind, StopCode, TaskStatus, project_status
+from bottega.orchestration.state import LastStep, RunState, RunView, StepKind, StopCode, TaskStatus
 from bottega.orchestration.steps.catalogue import EXECUTORS, model_of
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench
 from bottega.orchestration.tables import Run, Task
-from bottega.projects.status import ProjectStatus, move
-from bottega.projects.tables import Project
 
 log = structlog.get_logger()
 
@@ -196,8 +194,14 @@ class Advancer:
             if result.write:
                 await result.write(session)
             after = _after(todo.view, step, result)
-            await render_status(session, project=todo.project, view=after, stop_code=result.stop_code)
-            await journal.tell(session, project_id=todo.project.id, run_id=held.run_id, events=result.events)
+            await progress.report(
+                session,
+                project=todo.project,
+                run_id=held.run_id,
+                view=after,
+                stop_code=result.stop_code,
+                events=result.events,
+            )
 
     async def _set_aside(self, held: Claim, loaded: situation.Loaded, setback: Setback) -> None:
         async with self._database.transaction() as session:
@@ -220,8 +224,14 @@ async def _stop(session: AsyncSession, held: Claim, loaded: situation.Loaded, se
         failures=setback.failures,
     )
     after = replace(loaded.view, state=setback.state)
-    await render_status(session, project=loaded.project, view=after, stop_code=setback.stop_code)
-    await journal.tell(session, project_id=loaded.project.id, run_id=held.run_id, events=setback.events)
+    await progress.report(
+        session,
+        project=loaded.project,
+        run_id=held.run_id,
+        view=after,
+        stop_code=setback.stop_code,
+        events=setback.events,
+    )
 
 
 def _entry(todo: Situation, step: Do, result: StepResult, *, credits_charged: Decimal, duration_ms: int) -> Entry:
@@ -250,6 +260,8 @@ async def _update_task(session: AsyncSession, *, todo: Situation, result: StepRe
             "rung": result.task.rung,
             "rung_failures": result.task.rung_failures,
         }
+    if result.proposal_tree_hash is not None:
+        values |= {"proposal_step": todo.run.step_no, "proposal_tree_hash": result.proposal_tree_hash}
     if result.feedback is not None:
         values["feedback"] = result.feedback
     await session.execute(update(Task).where(Task.id == todo.task.id).values(values))
@@ -264,14 +276,6 @@ def _after(view: RunView, step: Do, result: StepResult) -> RunView:
         tasks=tuple(changed if changed and task.key == changed.key else task for task in view.tasks),
         last=LastStep(kind=step.kind, outcome=result.outcome),
     )
-
-
-async def render_status(session: AsyncSession, *, project: Project, view: RunView, stop_code: StopCode | None) -> None:
-    """Let the project's status follow its run; an illegal move raises and rolls everything back."""
-    status, current = project_status(view, stop_code=stop_code), ProjectStatus(project.status)
-    if status is not current:
-        move(current=current, to=status)
-        await session.execute(update(Project).where(Project.id == project.id).values(status=status))
 
 
 def _started(todo: Situation, step: Do, bench: Workbench) -> StepStarted:

@@ -6,7 +6,6 @@ run on: one transaction, which also settles what the step's model calls owe. The
 """
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -17,9 +16,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.core.errors import AppError
-from bottega.orchestration.events import Event
 from bottega.orchestration.state import Phase, RunState, StopCode
-from bottega.orchestration.tables import Run, RunEvent
+from bottega.orchestration.tables import Run
 
 LEASE = timedelta(seconds=30)
 CLAIMS_WITHOUT_PROGRESS = 5
@@ -192,38 +190,6 @@ async def stop(
     )
     if (await session.execute(statement)).scalar_one_or_none() is None:
         raise LeaseLost
-
-
-_TELL = text(
-    """
-    WITH counter AS (
-        UPDATE projects SET event_sequence = event_sequence + :count, updated_at = now()
-        WHERE id = :project_id RETURNING event_sequence - :count AS base
-    )
-    INSERT INTO run_events (project_id, run_id, sequence, type, payload)
-    SELECT :project_id, :run_id, counter.base + item.ordinality, item.value->>'type', item.value->'payload'
-    FROM counter, jsonb_array_elements(:events) WITH ORDINALITY AS item
-    """
-).bindparams(bindparam("events", type_=JSONB))
-
-
-async def tell(
-    session: AsyncSession, *, project_id: uuid.UUID, run_id: uuid.UUID | None, events: Sequence[Event]
-) -> None:
-    """Append events to the project's numbered stream, without gaps or repeats."""
-    if not events:
-        return
-    items = [{"type": event.type, "payload": event.payload()} for event in events]
-    values = {"count": len(items), "project_id": project_id, "run_id": run_id, "events": items}
-    await session.execute(_TELL, values)
-
-
-async def history(session: AsyncSession, *, project_id: uuid.UUID, after: int = 0) -> list[RunEvent]:
-    """Return the project's events with a sequence above `after`, in order."""
-    statement = (
-        select(RunEvent).where(RunEvent.project_id == project_id, RunEvent.sequence > after).order_by(RunEvent.sequence)
-    )
-    return list((await session.scalars(statement)).all())
 
 
 async def live_run(session: AsyncSession, *, project_id: uuid.UUID) -> Run | None:

@@ -20,8 +20,7 @@ from bottega.core.errors import AppError
 from bottega.core.ids import new_id
 from bottega.db.transaction import Database
 from bottega.delivery.report import ReceiptLine
-from bottega.orchestration import journal, messages, packing, setbacks
-from bottega.orchestration.advance import render_status
+from bottega.orchestration import journal, messages, packing, progress, setbacks
 from bottega.orchestration.briefs import clean_brief, storable
 from bottega.orchestration.events import Event, PlanApproved, ProjectStarted, RunResumed
 from bottega.orchestration.messages import (
@@ -157,7 +156,7 @@ class ModelOrchestrator:
             project = await projects.create_project(session, user_id=user_id, title=clean.title, description=clean.text)
             await session.execute(insert(Run).values(id=new_id(), project_id=project.id, user_id=user_id))
             await _remember(session, project_id=project.id, user_id=user_id, channel=channel, text=clean.text)
-            await journal.tell(session, project_id=project.id, run_id=None, events=(ProjectStarted(title=clean.title),))
+            await progress.tell(session, project_id=project.id, events=(ProjectStarted(title=clean.title),))
         return project.id
 
     async def questions(self, *, user_id: int, project_id: uuid.UUID) -> tuple[Question, ...]:
@@ -316,8 +315,9 @@ class ModelOrchestrator:
         await session.execute(update(Run).where(Run.id == run.id).values(values))
         await session.refresh(run)
         loaded = await load(session, run_id=run.id, minimum_credits=Decimal(0))
-        await render_status(session, project=loaded.project, view=loaded.view, stop_code=None)
-        await journal.tell(session, project_id=project_id, run_id=run.id, events=events)
+        await progress.report(
+            session, project=loaded.project, run_id=run.id, view=loaded.view, stop_code=None, events=events
+        )
 
 
 async def _is_driven(session: AsyncSession, run: Run) -> bool:
@@ -335,8 +335,14 @@ async def _grant(session: AsyncSession, loaded: Loaded, setback: setbacks.Setbac
     }
     await session.execute(update(Run).where(Run.id == loaded.run.id).values(values))
     view = replace(loaded.view, state=setback.state)
-    await render_status(session, project=loaded.project, view=view, stop_code=setback.stop_code)
-    await journal.tell(session, project_id=loaded.project.id, run_id=loaded.run.id, events=setback.events)
+    await progress.report(
+        session,
+        project=loaded.project,
+        run_id=loaded.run.id,
+        view=view,
+        stop_code=setback.stop_code,
+        events=setback.events,
+    )
 
 
 async def _remember(session: AsyncSession, *, project_id: uuid.UUID, user_id: int, channel: str, text: str) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.agents.edits import EditRefused, apply_edits
@@ -125,10 +125,6 @@ def _proposal(
     changes = workspace.difference(material.head, draft)
     task = situation.task
 
-    async def write(session: AsyncSession) -> None:
-        values = {"proposal_step": situation.run.step_no, "proposal_tree_hash": tree}
-        await session.execute(update(Task).where(Task.id == task.id).values(values))
-
     implemented = TaskImplemented(
         task_key=task.key,
         title=task.title,
@@ -140,7 +136,7 @@ def _proposal(
         outcome="proposed",
         output={"files": changes, "tree": tree, "model": str(model)},
         task=proposed(situation.task_view),
-        write=write,
+        proposal_tree_hash=tree,
         events=(implemented,),
     )
 

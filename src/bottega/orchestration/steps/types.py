@@ -87,6 +87,7 @@ class StepResult:
     reason: str | None = None
     task: TaskView | None = None
     feedback: str | None = None
+    proposal_tree_hash: str | None = None  # of the files in `output`, which become the ones under review
     write: Write | None = None
     events: tuple[Event, ...] = ()
 

@@ -1,0 +1,73 @@
+"""What a person is told of a project: its status, and its numbered stream of events. Both move in one statement.
+
+The status follows the run, and an illegal move raises, which rolls everything back with it. Events are numbered without
+gaps or repeats, so that a reader who was away asks for what came after the last one it saw.
+"""
+
+import uuid
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bottega.orchestration.events import Event
+from bottega.orchestration.state import RunView, StopCode, project_status
+from bottega.orchestration.tables import RunEvent
+from bottega.projects.status import ProjectStatus, move
+from bottega.projects.tables import Project
+
+_TELL = text(
+    """
+    WITH counter AS (
+        UPDATE projects
+        SET event_sequence = event_sequence + :count, status = COALESCE(:status, status), updated_at = now()
+        WHERE id = :project_id RETURNING event_sequence - :count AS base
+    )
+    INSERT INTO run_events (project_id, run_id, sequence, type, payload)
+    SELECT :project_id, :run_id, counter.base + item.ordinality, item.value->>'type', item.value->'payload'
+    FROM counter, jsonb_array_elements(:events) WITH ORDINALITY AS item
+    """
+).bindparams(bindparam("events", type_=JSONB))
+
+
+async def report(
+    session: AsyncSession,
+    *,
+    project: Project,
+    run_id: uuid.UUID,
+    view: RunView,
+    stop_code: StopCode | None,
+    events: Sequence[Event] = (),
+) -> None:
+    """Let the project's status follow its run, and append what happened. `project` is as the run's state was loaded."""
+    status, current = project_status(view, stop_code=stop_code), ProjectStatus(project.status)
+    move(current=current, to=status)
+    if events or status is not current:
+        await _tell(session, project_id=project.id, run_id=run_id, events=events, status=status)
+
+
+async def tell(session: AsyncSession, *, project_id: uuid.UUID, events: Sequence[Event]) -> None:
+    """Append what happened to a project that no run is about."""
+    await _tell(session, project_id=project_id, run_id=None, events=events, status=None)
+
+
+async def _tell(
+    session: AsyncSession,
+    *,
+    project_id: uuid.UUID,
+    run_id: uuid.UUID | None,
+    events: Sequence[Event],
+    status: ProjectStatus | None,
+) -> None:
+    items = [{"type": event.type, "payload": event.payload()} for event in events]
+    values = {"count": len(items), "project_id": project_id, "run_id": run_id, "events": items, "status": status}
+    await session.execute(_TELL, values)
+
+
+async def history(session: AsyncSession, *, project_id: uuid.UUID, after: int = 0) -> list[RunEvent]:
+    """Return the project's events with a sequence above `after`, in order."""
+    statement = (
+        select(RunEvent).where(RunEvent.project_id == project_id, RunEvent.sequence > after).order_by(RunEvent.sequence)
+    )
+    return list((await session.scalars(statement)).all())
