@@ -1,3 +1,4 @@
+import contextlib
 import os
 import pty
 import signal
@@ -20,7 +21,10 @@ asyncio.run(main())
 
 
 def at_a_prompt(*, typed: bytes = b"\n", send: signal.Signals | None = None) -> str:
-    """Return the last line of a process that asks for a go at a terminal of its own. What is typed follows a signal."""
+    """Return the last line of a process that asks for a go at a terminal of its own.
+
+    After a signal Enter is pressed too, but only once the signal alone has not ended the question.
+    """
     ours, theirs = pty.openpty()
     child = subprocess.Popen([sys.executable, "-c", ASKING], stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
@@ -29,7 +33,10 @@ def at_a_prompt(*, typed: bytes = b"\n", send: signal.Signals | None = None) -> 
         shown += os.read(ours, 1000)
     if send:
         child.send_signal(send)
-    os.write(ours, typed)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(timeout=5)
+    if child.poll() is None:
+        os.write(ours, typed)
     try:
         while piece := os.read(ours, 1000):
             shown += piece
