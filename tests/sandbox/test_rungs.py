@@ -1,7 +1,6 @@
 """What an ordinary command gets, on every rung: its files, a Python, an empty environment, and its own words back."""
 
 import signal
-import sys
 
 import pytest
 from tests.sandbox.conftest import Rung
@@ -66,7 +65,9 @@ async def test_python_is_there_with_its_library_and_pytest_and_nothing_else(rung
     script = b"import sys, ssl, sqlite3, asyncio, json, pytest\nprint(*sys.version_info[:2], pytest.__version__)\n"
     result = await rung.run(files={"a.py": script}, command="python a.py; python3 -c 'import sys; print(sys.prefix)'")
     assert result.exit_code == 0, result.output
-    assert result.output.startswith(f"{sys.version_info.major} {sys.version_info.minor} {pytest.__version__}")
+    major, minor, version = result.output.splitlines()[0].split()
+    assert (int(major), int(minor)) >= (3, 11)  # as root the weakest rung may have to take the system's
+    assert version == pytest.__version__
 
 
 async def test_processes_and_threads_work(rung: Rung) -> None:
