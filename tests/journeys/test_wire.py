@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import func, select
 
+from bottega.agents.architect import PLAN_OUTPUT_TOKENS
 from bottega.billing.prices import set_price
 from bottega.billing.pricing import Rates
 from bottega.billing.tables import ApiKeyUsage, CreditHold
@@ -167,3 +168,16 @@ async def test_a_wait_for_a_provider_is_told_before_it_is_waited(
     (told,) = workshop.told(events.ProviderTrouble)
     assert isinstance(told, events.ProviderTrouble)
     assert "exhausted" in told.message
+
+
+async def test_after_a_reply_that_was_cut_at_its_limit_the_next_may_be_twice_as_long(
+    fake: FakeProviders, open_workshop: OpenWorkshop
+) -> None:
+    fake.answer = Models(plan=[Reply(text='{"title": "Word', finish="length")])
+    workshop = await open_on(fake, open_workshop)
+    status = await workshop.build(scripts.BRIEF)
+    assert status.state is RunState.DONE
+    plans = [ask for ask in fake.asks if purpose(ask) == "plan-1.md"]
+    limits = [ask.body["generationConfig"]["maxOutputTokens"] for ask in plans]
+    assert limits == [PLAN_OUTPUT_TOKENS, 2 * PLAN_OUTPUT_TOKENS]
+    await assert_ledger_equals(workshop, fake)

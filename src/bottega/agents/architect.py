@@ -11,7 +11,7 @@ from bottega.agents.planning import in_order, plan_faults
 from bottega.agents.prompting import Prompts
 from bottega.agents.readmes import read_readme
 from bottega.agents.rendering import DIFF_BYTES, DOCUMENTATION_BYTES, clip, clip_results, fit_context, tree_text
-from bottega.agents.replies import Reply, read_json, schema_of, usable_text
+from bottega.agents.replies import Reply, output_room, read_json, schema_of, usable_text
 from bottega.agents.types import (
     AskedQuestion,
     Brief,
@@ -29,10 +29,10 @@ from bottega.agents.types import (
 from bottega.llm.types import LLM, CompletionRequest, Message, ModelName, Purpose
 from bottega.projects.paths import safe_path
 
-GATHER_OUTPUT_TOKENS = 4_000
+GATHER_OUTPUT_TOKENS = 6_000
 PLAN_OUTPUT_TOKENS = 12_000
-VERIFY_OUTPUT_TOKENS = 4_000
-README_OUTPUT_TOKENS = 6_000
+VERIFY_OUTPUT_TOKENS = 6_000
+README_OUTPUT_TOKENS = 8_000
 _MAX_QUESTIONS, _MIN_OPTIONS, _MAX_OPTIONS, _MAX_TITLE_CHARACTERS = 5, 2, 5, 200
 
 
@@ -48,7 +48,7 @@ class ArchitectAgent:
             model=self._model,
             system=self._prompts.system("gather"),
             messages=self._prompts.messages("gather", repair=repair, brief=brief),
-            max_output_tokens=GATHER_OUTPUT_TOKENS,
+            max_output_tokens=output_room(GATHER_OUTPUT_TOKENS, repair=repair),
             purpose=Purpose.GATHER,
             attempt=attempt,
             schema=schema_of(GatherForm),
@@ -65,7 +65,7 @@ class ArchitectAgent:
             model=self._model,
             system=self._prompts.system("plan"),
             messages=self._prompts.messages("plan", repair=repair, brief=brief, previous=previous),
-            max_output_tokens=PLAN_OUTPUT_TOKENS,
+            max_output_tokens=output_room(PLAN_OUTPUT_TOKENS, repair=repair),
             purpose=Purpose.PLAN,
             attempt=attempt,
             schema=schema_of(PlanForm),
@@ -80,7 +80,7 @@ class ArchitectAgent:
             model=self._model,
             system=self._prompts.system("verify"),
             messages=self._verify_messages(review, repair),
-            max_output_tokens=VERIFY_OUTPUT_TOKENS,
+            max_output_tokens=output_room(VERIFY_OUTPUT_TOKENS, repair=repair),
             purpose=Purpose.VERIFY,
             subject=review.task.key,
             attempt=review.attempt,
@@ -96,7 +96,7 @@ class ArchitectAgent:
                 model=self._model,
                 system=self._prompts.system("readme"),
                 messages=self._readme_messages(request, repair),
-                max_output_tokens=README_OUTPUT_TOKENS,
+                max_output_tokens=output_room(README_OUTPUT_TOKENS, repair=repair),
                 purpose=Purpose.README,
                 attempt=request.attempt,
                 session=request.session,

@@ -3,7 +3,7 @@
 from bottega.agents.edits import Edit, parse_edits
 from bottega.agents.prompting import Prompts
 from bottega.agents.rendering import DOCUMENTATION_BYTES, clip, clip_results, fit_context, tree_text
-from bottega.agents.replies import usable_text
+from bottega.agents.replies import output_room, usable_text
 from bottega.agents.types import Assignment, Repair
 from bottega.llm.types import LLM, CompletionRequest, Message, ModelName, Purpose
 
@@ -23,7 +23,7 @@ class ImplementerAgent:
                 model=self._model,
                 system=self._prompts.system("implement"),
                 messages=self._messages(assignment, repair),
-                max_output_tokens=IMPLEMENT_OUTPUT_TOKENS,
+                max_output_tokens=output_room(IMPLEMENT_OUTPUT_TOKENS, repair=repair),
                 purpose=Purpose.IMPLEMENT,
                 subject=assignment.task.key,
                 attempt=assignment.attempt,

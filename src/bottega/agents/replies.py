@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, StringConstraints, ValidationError
 
-from bottega.agents.types import UnusableReply
+from bottega.agents.types import Repair, UnusableReply
 from bottega.llm.types import Completion, FinishReason
 
 Reply = TypeVar("Reply", bound=BaseModel)
@@ -31,6 +31,14 @@ def _clean(value: object) -> object:
 
 Line = Annotated[str, BeforeValidator(_clean), StringConstraints(min_length=1)]
 Prose = Annotated[str, BeforeValidator(_clean)]
+
+
+def output_room(tokens: int, *, repair: Repair | None) -> int:
+    """Return the output tokens to allow: twice as many after a reply that was cut.
+
+    A reasoning model's thoughts count against the limit, and how long it thinks cannot be known beforehand.
+    """
+    return 2 * tokens if repair and repair.truncated else tokens
 
 
 def usable_text(completion: Completion) -> str:

@@ -147,10 +147,14 @@ class Readme:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repair:
-    """The model's last reply to the same request, and why it could not be used."""
+    """The model's last reply to the same request, and why it could not be used.
+
+    `truncated` says that it was cut at the output limit, so that the next one is allowed more.
+    """
 
     reply: str
     complaint: str
+    truncated: bool = False
 
 
 class UnusableReply(AppError):

@@ -128,4 +128,4 @@ async def _repair(session: AsyncSession, *, run_id: uuid.UUID, step_no: int) -> 
     """Return the reply that could not be used, and why not."""
     statement = select(Step.output).where(Step.run_id == run_id, Step.step_no == step_no)
     output = (await session.execute(statement)).scalar_one()
-    return Repair(reply=output["reply"], complaint=output["complaint"])
+    return Repair(reply=output["reply"], complaint=output["complaint"], truncated=output["truncated"])

@@ -231,3 +231,17 @@ async def test_the_ledger_is_checked(cli: Cli, database: Database) -> None:
 async def test_the_schema_is_brought_up_and_shown(cli: Cli) -> None:
     assert (await cli("db", "upgrade")).stdout == "Schema 0001: current.\n"
     assert (await cli("db", "status")).stdout == "Schema 0001: current.\n"
+
+
+async def test_a_plan_is_changed_and_approved_by_saying_so(cli: Cli, fake: FakeProviders) -> None:
+    project = project_of(await cli("build", scripts.BRIEF))
+    changed = await cli("say", project, "Call the package words")
+    assert changed.stdout == f"Noted; the project is planning. Go on with: bottega resume {project}\n"
+    assert (await cli("resume", project)).exit_code == 3
+    assert "Call the package words" in fake.asks[-1].prompt
+    paused = await cli("pause", project)
+    assert paused.stdout == f"Paused. Go on with: bottega resume {project}\n"
+    assert "paused" in (await cli("status", project)).stdout
+    assert (await cli("resume", project, "--yes")).exit_code == 0
+    finished = await cli("say", project, "And another thing")
+    assert (finished.exit_code, "finished" in finished.stderr) == (2, True)

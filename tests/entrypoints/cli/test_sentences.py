@@ -45,3 +45,8 @@ def test_questions_nobody_answered_are_told_with_their_options() -> None:
         "Answer with: bottega resume P --answers FILE (a JSON list, in this order)",
         "Or take the first of each: bottega resume P --yes",
     ]
+
+
+def test_a_stuck_task_says_how_to_explain() -> None:
+    told = words.stopped(project_id="P", reason="T2 failed.", choices=(), stop_code=StopCode.TASK_STUCK)
+    assert 'bottega say P "..."' in told

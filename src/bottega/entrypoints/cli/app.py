@@ -19,6 +19,8 @@ _COMMANDS = {
     "projects": ("bottega.entrypoints.cli.projects:projects", "List your projects."),
     "status": ("bottega.entrypoints.cli.projects:status", "Show where a project stands."),
     "download": ("bottega.entrypoints.cli.projects:download", "Write a project's archive, finished or not."),
+    "say": ("bottega.entrypoints.cli.projects:say", "Answer, approve, or say what to change."),
+    "pause": ("bottega.entrypoints.cli.projects:pause", "Pause a project."),
     "cancel": ("bottega.entrypoints.cli.projects:cancel", "Stop a project for good."),
     "credits": ("bottega.entrypoints.cli.credits:credits", "See and add credits."),
     "pricing": ("bottega.entrypoints.cli.pricing:pricing", "See and set what models cost."),

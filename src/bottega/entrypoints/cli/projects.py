@@ -11,6 +11,7 @@ from bottega.config import Settings
 from bottega.core.money import show_credits
 from bottega.entrypoints.cli import delivery, words
 from bottega.entrypoints.cli.running import local_username, parse_project_id, run_app
+from bottega.orchestration.orchestrator import NothingToDo, Status
 
 WIDE = 600
 
@@ -73,6 +74,39 @@ def download(project: str, out: Path) -> None:
         return delivery.save(content, out=out, title=now.title, project_id=project_id)
 
     click.echo(run_app(work, settings=settings))
+
+
+@click.command()
+@click.argument("project")
+@click.argument("message")
+def say(project: str, message: str) -> None:
+    """Say MESSAGE about PROJECT (its id): an answer, a go, what to change, or a remark for the work under way."""
+    project_id = parse_project_id(project)
+
+    async def work(app: App) -> Status:
+        user_id = await app.local_user(local_username())
+        before = await app.orchestrator.status(user_id=user_id, project_id=project_id)
+        if before.state is None or before.state.is_final:
+            raise NothingToDo('The project is finished. Begin another with: bottega build "..."')
+        await app.orchestrator.handle_message(user_id=user_id, channel="cli", text=message, project_id=project_id)
+        return await app.orchestrator.status(user_id=user_id, project_id=project_id)
+
+    now = run_app(work, settings=Settings.load())
+    click.echo(f"Noted; the project is {now.status.replace('_', ' ')}. Go on with: bottega resume {project_id}")
+
+
+@click.command()
+@click.argument("project")
+def pause(project: str) -> None:
+    """Pause PROJECT (its id): work under way ends within ten seconds and is kept."""
+    project_id = parse_project_id(project)
+
+    async def work(app: App) -> None:
+        user_id = await app.local_user(local_username())
+        await app.orchestrator.pause(user_id=user_id, project_id=project_id)
+
+    run_app(work, settings=Settings.load())
+    click.echo(f"Paused. Go on with: bottega resume {project_id}")
 
 
 @click.command()

@@ -140,6 +140,8 @@ def stopped(*, project_id: str, reason: str | None, choices: Sequence[str], stop
     lines = [f"[yellow]Stopped.[/] {head}", *(["You can:", *rows] if rows else [])]
     if stop_code is StopCode.OUT_OF_CREDITS:
         lines.append("Add credits with: bottega credits grant 100")
+    if stop_code in {StopCode.TASK_STUCK, StopCode.APPROVAL}:
+        lines.append(f'Say something with: bottega say {project_id} "..."')
     return "\n".join([*lines, f"Go on with: bottega resume {project_id}"])
 
 

@@ -15,7 +15,7 @@ from bottega.orchestration.evidence import as_results
 from bottega.orchestration.state import RunState, StepKind, StopCode, TaskView
 from bottega.orchestration.steps import workspace
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench, Write
-from bottega.orchestration.steps.unusable import ask_again, is_last_try
+from bottega.orchestration.steps.unusable import as_output, ask_again, is_last_try
 from bottega.orchestration.tables import Evidence, Task
 from bottega.orchestration.transitions import Failed, failed, proposed
 from bottega.projects import service as projects
@@ -52,16 +52,12 @@ async def implement(situation: Situation, bench: Workbench) -> StepResult:
         applied = apply_edits(files=material.draft, edits=edits)
     except (UnusableReply, EditRefused) as error:
         if is_last_try(situation):
-            return failure(situation, bench, outcome="failed", feedback=error.complaint, output=_reply(error))
+            return failure(situation, bench, outcome="failed", feedback=error.complaint, output=as_output(error))
         return ask_again(error, kind=StepKind.IMPLEMENT, situation=situation)
     except Refused as error:
         return failure(situation, bench, outcome="refused", feedback=f"The model declined: {error.message}")
     draft = workspace.overlay(material.draft, applied.files)
     return _proposal(situation, bench, material=material, draft=draft, model=model)
-
-
-def _reply(error: UnusableReply) -> dict[str, object]:
-    return {"reply": error.reply, "complaint": error.complaint}
 
 
 async def _gather_material(situation: Situation, bench: Workbench) -> _Material:

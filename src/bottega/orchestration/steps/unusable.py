@@ -8,8 +8,6 @@ from bottega.orchestration.steps.types import Situation, StepResult
 from bottega.orchestration.transitions import UNUSABLE_REPLIES
 
 RETRY_CHOICES = ("resume: ask once more", "cancel: stop this project")
-
-
 WITHHELD = "The provider withheld the reply ({message}). Answer the same request again, in plain and neutral words."
 
 
@@ -17,11 +15,16 @@ def is_last_try(situation: Situation) -> bool:
     return situation.misses + 1 >= UNUSABLE_REPLIES
 
 
+def as_output(error: UnusableReply) -> dict[str, object]:
+    """Return what the journal keeps of an unusable reply, for the Repair of the next try."""
+    return {"reply": error.reply, "complaint": error.complaint, "truncated": error.truncated}
+
+
 def ask_again(error: UnusableReply, *, kind: StepKind, situation: Situation) -> StepResult:
     """Journal the unusable reply, so that the next step of the same kind carries it as a repair."""
     return StepResult(
         outcome="unusable",
-        output={"reply": error.reply, "complaint": error.complaint},
+        output=as_output(error),
         events=(ReplyUnusable(kind=kind, task_key=situation.task_key, complaint=error.complaint),),
     )
 
@@ -36,7 +39,7 @@ def ask_again_or_stop(error: UnusableReply | Refused, *, kind: StepKind, situati
     stopped = RunStopped(stop_code=StopCode.UNUSABLE_REPLIES, reason=reason, choices=RETRY_CHOICES)
     return StepResult(
         outcome="gave_up",
-        output={"reply": error.reply, "complaint": error.complaint},
+        output=as_output(error),
         state=RunState.ATTENTION,
         stop_code=StopCode.UNUSABLE_REPLIES,
         reason=reason,
