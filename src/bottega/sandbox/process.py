@@ -61,7 +61,7 @@ async def run_launch(
         process = await _started(launch)
         try:
             if group:
-                group.add(process.pid)
+                await asyncio.to_thread(group.add, process.pid)  # the kernel takes 10 ms to move a process
             late = await _driven(process, launch, descriptors, output, limits)
         finally:
             await asyncio.shield(_ended(process))
