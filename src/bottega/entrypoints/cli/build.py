@@ -107,13 +107,15 @@ def _checked(*, out: Path, yes: bool, answers: Path | None, as_json: bool) -> Op
 
 
 async def start(app: App, brief: str, options: Options) -> int:
+    """Begin a project; return the command's exit code."""
     user_id = await app.local_user(local_username())
     project_id = await app.orchestrator.start_project(user_id=user_id, channel="cli", brief=brief)
     return await Build(app=app, user_id=user_id, project_id=project_id, options=options).run()
 
 
-async def go_on(app: App, project_id: uuid.UUID, options: Options) -> int:
-    user_id = await app.local_user(local_username())
+async def go_on(app: App, project_id: uuid.UUID, options: Options, *, username: str | None = None) -> int:
+    """Go on with a project of this account (by default one's own); return the command's exit code."""
+    user_id = await app.local_user(username or local_username())
     state = await app.orchestrator.status(user_id=user_id, project_id=project_id)
     resumes = state.state is not RunState.WAITING and state.phase is not Phase.FINISHED
     if resumes:

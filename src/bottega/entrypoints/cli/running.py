@@ -33,7 +33,7 @@ class Exit(IntEnum):
     PROVIDER_FAILED = 5
 
 
-_INTERRUPTED = "\nStopped. Everything so far is kept: `bottega resume ID` goes on; `bottega projects` lists the ids."
+INTERRUPTED = "\nStopped. Everything so far is kept: `bottega resume ID` goes on; `bottega projects` lists the ids."
 _CODES = {"insufficient_credits": Exit.OUT_OF_CREDITS}
 
 
@@ -43,8 +43,17 @@ def fail(message: str, *, code: Exit = Exit.USAGE) -> NoReturn:
     raise SystemExit(code)
 
 
-def run_app(work: Callable[[App], Awaitable[T]], *, settings: Settings, llm: LLM | None = None) -> T:
-    """Open the app, do `work`, close it; anticipated errors end the command with their sentence."""
+def run_app(
+    work: Callable[[App], Awaitable[T]],
+    *,
+    settings: Settings,
+    llm: LLM | None = None,
+    interrupted: str = INTERRUPTED,
+) -> T:
+    """Open the app, do `work`, close it; anticipated errors end the command with their sentence.
+
+    `interrupted` is what Ctrl-C ends it with.
+    """
     said = "log_level" in settings.platform.model_fields_set  # at a terminal the screen tells the story
     configure_logging(level=settings.platform.log_level if said else "WARNING")
 
@@ -57,7 +66,7 @@ def run_app(work: Callable[[App], Awaitable[T]], *, settings: Settings, llm: LLM
     except AppError as error:
         fail(error.message, code=_CODES.get(error.code, Exit.USAGE))
     except (KeyboardInterrupt, click.Abort):
-        fail(_INTERRUPTED, code=Exit.NEEDS_PERSON)
+        fail(interrupted, code=Exit.NEEDS_PERSON)
     except Exception:  # the last edge: one kind sentence, and the rest in the log
         error_id = uuid.uuid4().hex[:12]
         log.exception("cli.failed", error_id=error_id)

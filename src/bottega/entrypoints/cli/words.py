@@ -23,6 +23,9 @@ NO_MODELS = (
     " or run `bottega demo` to see a build without any."
 )
 
+DEMO_INTERRUPTED = (
+    "Stopped. Everything so far is kept; go on with: bottega demo --resume PROJECT (its id is shown above)"
+)
 AFTER_DEMO = """
 The replies were scripted. For a project of your own, set GOOGLE_API_KEY (the Architect) and OPENROUTER_API_KEY (the
 Implementers), or OPENROUTER_BASE_URL for any OpenAI-compatible server, in the environment or in .env; then:
