@@ -1,7 +1,6 @@
 """What a project cost, per task and purpose, from the usage rows. Its total equals the ledger to the last decimal."""
 
 import uuid
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -75,20 +74,7 @@ class Receipt:
     def failed_cost_usd(self) -> Decimal:
         return sum((line.failed_cost_usd for line in self.lines), Decimal(0))
 
-    def credits_by_task(self) -> dict[str | None, Decimal]:
-        return _credits_by(self.lines, key=lambda line: line.task_key)
-
-    def credits_by_purpose(self) -> dict[str | None, Decimal]:
-        return _credits_by(self.lines, key=lambda line: line.purpose)
-
 
 async def receipt(session: AsyncSession, *, project_id: uuid.UUID) -> Receipt:
     rows = (await session.execute(_LINES, {"project_id": project_id})).mappings()
     return Receipt(project_id=project_id, lines=tuple(ReceiptLine(**row) for row in rows))
-
-
-def _credits_by(lines: Iterable[ReceiptLine], *, key: Callable[[ReceiptLine], str | None]) -> dict[str | None, Decimal]:
-    sums: dict[str | None, Decimal] = {}
-    for line in lines:
-        sums[key(line)] = sums.get(key(line), Decimal(0)) + line.credits
-    return sums

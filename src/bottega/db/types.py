@@ -1,7 +1,6 @@
 """Column types and the columns that every table spells alike."""
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated
 
 from sqlalchemy import DateTime, Numeric, text
@@ -12,8 +11,6 @@ CREDITS = Numeric(20, 8)
 USD = Numeric(20, 10)
 NOW = text("now()")
 
-Credits = Annotated[Decimal, mapped_column(CREDITS)]
-Usd = Annotated[Decimal, mapped_column(USD)]
 Instant = Annotated[datetime, mapped_column(DateTime(timezone=True))]
 CreatedAt = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=NOW)]
 JsonList = Annotated[list[str], mapped_column(JSONB, server_default=text("'[]'::jsonb"))]

@@ -33,15 +33,6 @@ class UnknownProject(AppError):
         self.project_id = project_id
 
 
-class UnknownQuestion(AppError):
-    code = "unknown_question"
-    http_status = 404
-
-    def __init__(self, *, ordinal: int) -> None:
-        super().__init__(f"There is no question {ordinal} in this project.")
-        self.ordinal = ordinal
-
-
 class UnstorableText(AppError):
     code = "unstorable_text"
     http_status = 422
@@ -185,18 +176,6 @@ async def add_questions(
     session.add_all(added)
     await session.flush()
     return tuple(added)
-
-
-async def answer_question(session: AsyncSession, *, project_id: uuid.UUID, ordinal: int, answer: str) -> Question:
-    """Write an answer down; a later one replaces it."""
-    question = await session.scalar(
-        select(Question).where(Question.project_id == project_id, Question.ordinal == ordinal),
-    )
-    if question is None:
-        raise UnknownQuestion(ordinal=ordinal)
-    question.answer = answer
-    await session.flush()
-    return question
 
 
 async def list_questions(session: AsyncSession, *, project_id: uuid.UUID) -> tuple[Question, ...]:
