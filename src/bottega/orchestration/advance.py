@@ -122,7 +122,7 @@ class Advancer:
 
     async def _next(self, session: AsyncSession, held: Claim, loaded: situation.Loaded) -> "_Intent | Setback | Done":
         """Return what follows in a run: a step with all that it needs, a reason to wait, or nothing more."""
-        if held.is_poisoned and loaded.run.claims > journal.CLAIMS_WITHOUT_PROGRESS:
+        if loaded.run.claims > journal.CLAIMS_WITHOUT_PROGRESS:
             return setbacks.crashed_too_often()
         if loaded.run.desired != "run":
             return setbacks.of_desire(loaded.run.desired)

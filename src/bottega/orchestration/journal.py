@@ -20,7 +20,7 @@ from bottega.orchestration.state import Phase, RunState, StopCode
 from bottega.orchestration.tables import Run
 
 LEASE = timedelta(seconds=30)
-CLAIMS_WITHOUT_PROGRESS = 5
+CLAIMS_WITHOUT_PROGRESS = 5  # a run claimed more often without journaling a step kills its runners
 
 
 class LeaseLost(AppError):
@@ -34,12 +34,6 @@ class LeaseLost(AppError):
 class Claim:
     run_id: uuid.UUID
     lease_token: int
-    claims: int
-
-    @property
-    def is_poisoned(self) -> bool:
-        """Tell whether the run was claimed too often without journaling a step: it kills its runners."""
-        return self.claims > CLAIMS_WITHOUT_PROGRESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +64,10 @@ async def claim(session: AsyncSession, *, run_id: uuid.UUID, owner: str) -> Clai
             or_(Run.lease_until.is_(None), Run.lease_until < now),
         )
         .values(lease_owner=owner, lease_token=Run.lease_token + 1, lease_until=now + LEASE, claims=Run.claims + 1)
-        .returning(Run.lease_token, Run.claims)
+        .returning(Run.lease_token)
     )
-    row = (await session.execute(statement)).one_or_none()
-    return Claim(run_id=run_id, lease_token=row.lease_token, claims=row.claims) if row else None
+    lease_token = (await session.execute(statement)).scalar_one_or_none()
+    return None if lease_token is None else Claim(run_id=run_id, lease_token=lease_token)
 
 
 async def extend(session: AsyncSession, *, held: Claim) -> str | None:
@@ -167,7 +161,7 @@ async def stop(
     stop_code: StopCode | None,
     reason: str | None,
     wake_in_seconds: float = 0.0,
-    failures: int | None = None,
+    failures: int = 0,
 ) -> None:
     """Leave the run in `state` without journaling a step: it waits, or tries the same step again at its wake time.
 
@@ -182,7 +176,7 @@ async def stop(
             stop_code=stop_code,
             reason=reason,
             wake_at=func.clock_timestamp() + timedelta(seconds=wake_in_seconds),
-            failures=Run.failures if failures is None else failures,
+            failures=failures,
             claims=0,
             finished_at=func.clock_timestamp() if state.is_final else None,
         )

@@ -204,14 +204,15 @@ class Build:
         wish = "go" if self._options.takes_recommended else ""
         if not wish and self._options.may_ask:
             wish = dialogue.ask_go(console=self._screen.console)
-        ids = {"user_id": self._user_id, "project_id": self._project_id}
         match wish.lower():
             case "go":
                 await self._app.orchestrator.approve(user_id=self._user_id, project_id=self._project_id)
             case "" | "stop":
                 return False
             case _:
-                await self._app.orchestrator.change_plan(**ids, channel="cli", wish=wish)  # type: ignore[arg-type]
+                await self._app.orchestrator.change_plan(
+                    user_id=self._user_id, project_id=self._project_id, channel="cli", wish=wish
+                )
         return True
 
     # -- the end ------------------------------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from bottega.orchestration.steps.implement import failure
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench, Write
 from bottega.orchestration.tables import Task
 from bottega.orchestration.transitions import checked
-from bottega.projects import service as projects
 from bottega.sandbox.inventory import inventory
 from bottega.sandbox.judge import Check
 from bottega.sandbox.toolchains import recognise
@@ -25,16 +24,14 @@ from bottega.sandbox.toolchains import recognise
 async def check(situation: Situation, bench: Workbench) -> StepResult:
     task = situation.task
     async with bench.database.transaction() as session:
-        head = await projects.read_files(session, project_id=situation.project.id)
-        changes = await workspace.proposal(session, run_id=situation.run.id, task=task)
-    files = workspace.encoded(workspace.overlay(head, changes))
+        review = await workspace.under_review(session, run_id=situation.run.id, task=task)
     checks = await bench.checks.check(
-        files=files,
+        files=workspace.encoded(review.draft),
         commands=commands_for(task, situation.tasks),
-        base_inventory=inventory(workspace.encoded(head)),
+        base_inventory=inventory(workspace.encoded(review.head)),
     )
     output: dict[str, object] = {"tree": task.proposal_tree_hash, "passed": [c.command for c in checks if c.passed]}
-    write = _store(situation, checks)
+    write = keep(checks, situation=situation, tree=task.proposal_tree_hash or "")
     if not all(c.result.executed for c in checks):
         reason = next(c.result.reason for c in checks if not c.result.executed)
         told = ChecksNotExecuted(task_key=task.key, reason=reason)
@@ -47,7 +44,7 @@ async def check(situation: Situation, bench: Workbench) -> StepResult:
         return failure(
             situation, bench, outcome="failed", feedback=feedback, events=(failed,), output=output, write=write
         )
-    passed = ChecksPassed(task_key=task.key, commands=len(checks), tests=sum(c.tests_run or 0 for c in checks))
+    passed = ChecksPassed(task_key=task.key, commands=len(checks), tests=sum(c.tests_run for c in checks))
     return StepResult(outcome="passed", output=output, task=checked(situation.task_view), write=write, events=(passed,))
 
 
@@ -69,15 +66,17 @@ def commands_for(task: Task, tasks: Sequence[Task]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*task.commands, *earlier)))
 
 
-def _store(situation: Situation, checks: Sequence[Check]) -> Write:
+def keep(checks: Sequence[Check], *, situation: Situation, tree: str) -> Write:
+    """Return what writes these checks down as the evidence of this step, on this tree."""
+
     async def write(session: AsyncSession) -> None:
         await evidence.store(
             session,
             project_id=situation.project.id,
             run_id=situation.run.id,
             step_no=situation.run.step_no,
-            task_key=situation.task.key,
-            tree=situation.task.proposal_tree_hash or "",
+            task_key=situation.task_key,
+            tree=tree,
             checks=checks,
         )
 

@@ -5,7 +5,7 @@ This is the only place that finishes a task. It asks for the evidence again, on 
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.core.errors import AppError
 from bottega.core.money import show_credits
-from bottega.indexing.service import Prepared
 from bottega.orchestration import evidence, history
 from bottega.orchestration.events import TaskDone
 from bottega.orchestration.state import Phase, TaskStatus
@@ -39,31 +38,30 @@ class EvidenceMissing(AppError):
 async def commit(situation: Situation, bench: Workbench) -> StepResult:
     task = situation.task
     async with bench.database.transaction() as session:
-        head = await projects.read_files(session, project_id=situation.project.id)
-        changes = await workspace.proposal(session, run_id=situation.run.id, task=task)
-        files = workspace.overlay(head, changes)
+        review = await workspace.under_review(session, run_id=situation.run.id, task=task)
+        files, changes = review.draft, review.changes
         tree = tree_hash(workspace.encoded(files))
         status = await _earned_status(session, situation=situation, tree=tree)
         at = await approved_at(session, run_id=situation.run.id, before=situation.run.step_no)
     message = f"{task.key}: {task.title}\n\nTask: {task.key}\nTree: {tree}\n"
     sha = await write_commit(situation, bench, files=files, message=message, at=at)
-    prepared = await asyncio.to_thread(bench.index.prepare, {p: t for p, t in changes.items() if t is not None})
-    spent = task.credits_charged
+    items = todo_items(situation.tasks, finished={task.key: status})
+    todo = render_todo(title=situation.project.title, items=items)
+    land = await landing(situation, bench, sha=sha, changes=changes, todo=todo)
     done = TaskDone(
         task_key=task.key,
         title=task.title,
         commit_sha=sha,
         executed=status is TaskStatus.DONE,
-        credits_charged=show_credits(spent),
+        credits_charged=show_credits(task.credits_charged),
     )
-    finished = {task.key: status}
     is_last = all(other.key == task.key or other.status != TaskStatus.TODO for other in situation.tasks)
     return StepResult(
         outcome="committed",
         output={"commit": sha, "message": message, "at": at.isoformat(), "files": changes},
         phase=Phase.README if is_last else None,
         task=replace(situation.task_view, status=status),
-        write=_accept(situation, bench, sha=sha, tree=tree, changes=changes, prepared=prepared, finished=finished),
+        write=_accept(situation, land=land, sha=sha, tree=tree, status=status),
         events=(done,),
     )
 
@@ -100,27 +98,28 @@ async def write_commit(
     return await asyncio.to_thread(lambda: repository.commit(files=content, message=message, at=at, parent=parent))
 
 
-def _accept(
-    situation: Situation,
-    bench: Workbench,
-    *,
-    sha: str,
-    tree: str,
-    changes: workspace.Changes,
-    prepared: Prepared,
-    finished: dict[str, TaskStatus],
+async def landing(
+    situation: Situation, bench: Workbench, *, sha: str, changes: workspace.Changes, todo: str | None = None
 ) -> Write:
+    """Return what makes a commit the project's head: files, index, and the TODO if it changed. Parsing is done here."""
+    project_id = situation.project.id
+    prepared = await asyncio.to_thread(bench.index.prepare, {p: t for p, t in changes.items() if t is not None})
+
     async def write(session: AsyncSession) -> None:
-        project_id = situation.project.id
-        status = finished[situation.task.key]
         await projects.write_files(session, project_id=project_id, changed=changes)
         await bench.index.index(session, project_id=project_id, changed=changes, prepared=prepared)
+        values = {"head_sha": sha} | ({} if todo is None else {"current_todo_markdown": todo})
+        await session.execute(update(Project).where(Project.id == project_id).values(values))
+
+    return write
+
+
+def _accept(situation: Situation, *, land: Write, sha: str, tree: str, status: TaskStatus) -> Write:
+    async def write(session: AsyncSession) -> None:
+        await land(session)
         proof = tree if status is TaskStatus.DONE else None
         task = update(Task).where(Task.id == situation.task.id)
         await session.execute(task.values(status=status, commit_sha=sha, evidence_tree_hash=proof))
-        todo = render_todo(title=situation.project.title, items=todo_items(situation.tasks, finished=finished))
-        project = update(Project).where(Project.id == project_id)
-        await session.execute(project.values(head_sha=sha, current_todo_markdown=todo))
 
     return write
 
@@ -132,10 +131,9 @@ _TODO_STATE = {
 }
 
 
-def todo_items(tasks: Sequence[Task], *, finished: dict[str, TaskStatus] | None = None) -> tuple[TodoItem, ...]:
+def todo_items(tasks: Sequence[Task], *, finished: Mapping[str, TaskStatus]) -> tuple[TodoItem, ...]:
     """Return the tasks as TODO items, with the statuses `finished` is about to give."""
-    statuses = finished or {}
     return tuple(
-        TodoItem(key=task.key, title=task.title, state=_TODO_STATE[statuses.get(task.key, TaskStatus(task.status))])
+        TodoItem(key=task.key, title=task.title, state=_TODO_STATE[finished.get(task.key, TaskStatus(task.status))])
         for task in tasks
     )

@@ -2,23 +2,18 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from bottega.agents.edits import EditRefused, apply_edits
 from bottega.agents.implementer import ImplementerAgent
 from bottega.agents.types import Assignment, CommandResult, ContextFile, UnusableReply
 from bottega.llm.errors import Refused
 from bottega.llm.types import ModelName
+from bottega.orchestration import evidence
 from bottega.orchestration.events import Event, ModelEscalated, RunStopped, TaskImplemented
-from bottega.orchestration.evidence import as_results
 from bottega.orchestration.state import RunState, StepKind, StopCode, TaskView
 from bottega.orchestration.steps import workspace
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench, Write
 from bottega.orchestration.steps.unusable import as_output, ask_again, is_last_try
-from bottega.orchestration.tables import Evidence, Task
 from bottega.orchestration.transitions import Failed, failed, proposed
-from bottega.projects import service as projects
 from bottega.projects.tree import tree_hash
 
 STUCK_CHOICES = (
@@ -30,8 +25,8 @@ STUCK_CHOICES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Material:
-    head: dict[str, str]
-    draft: dict[str, str]  # the head with the last attempt's changes
+    head: workspace.Files
+    draft: workspace.Files  # the head with the last attempt's changes
     context: tuple[ContextFile, ...]
     results: tuple[CommandResult, ...]
 
@@ -63,33 +58,16 @@ async def implement(situation: Situation, bench: Workbench) -> StepResult:
 async def _gather_material(situation: Situation, bench: Workbench) -> _Material:
     task, project_id = situation.task, situation.project.id
     async with bench.database.transaction() as session:
-        head = await projects.read_files(session, project_id=project_id)
-        changes = await workspace.proposal(session, run_id=situation.run.id, task=task)
-        results = await _failed_checks(session, task)
-    draft = workspace.overlay(head, changes)
-    changed = [path for path, text in changes.items() if text is not None]
+        review = await workspace.under_review(session, run_id=situation.run.id, task=task)
+        tried = task.proposal_step is not None
+        rows = await evidence.newest(session, run_id=situation.run.id, task_key=task.key) if tried else []
+    draft = review.draft
+    changed = [path for path, text in review.changes.items() if text is not None]
     context = await workspace.context_files(
         index=bench.index, project_id=project_id, task=task, files=draft, changed=changed
     )
-    return _Material(head=head, draft=draft, context=context, results=results)
-
-
-async def _failed_checks(session: AsyncSession, task: Task) -> tuple[CommandResult, ...]:
-    if task.proposal_tree_hash is None:
-        return ()
-    statement = (
-        select(Evidence)
-        .where(
-            Evidence.project_id == task.project_id,
-            Evidence.task_key == task.key,
-            Evidence.tree_hash == task.proposal_tree_hash,
-            Evidence.passed.is_(False),
-            Evidence.executed,
-        )
-        .order_by(Evidence.step_no.desc(), Evidence.ordinal)
-    )
-    rows = (await session.scalars(statement)).all()
-    return as_results([row for row in rows if row.step_no == rows[0].step_no])
+    failed = [row for row in rows if row.tree_hash == task.proposal_tree_hash and row.executed and not row.passed]
+    return _Material(head=review.head, draft=draft, context=context, results=evidence.as_results(failed))
 
 
 def _assignment(situation: Situation, material: _Material) -> Assignment:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.agents.types import ReadmeRequest, UnusableReply
@@ -11,14 +11,13 @@ from bottega.orchestration import evidence
 from bottega.orchestration.events import ChecksNotExecuted, ReadmeCommitted, ReadmeWritten, RunStopped
 from bottega.orchestration.state import Phase, RunState, StepKind, StopCode
 from bottega.orchestration.steps import workspace
-from bottega.orchestration.steps.check import told_failure
-from bottega.orchestration.steps.commit import approved_at, write_commit
+from bottega.orchestration.steps.check import keep, told_failure
+from bottega.orchestration.steps.commit import approved_at, landing, write_commit
 from bottega.orchestration.steps.planning import architect
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench, Write
 from bottega.orchestration.steps.unusable import ask_again_or_stop
 from bottega.orchestration.tables import Step
 from bottega.projects import service as projects
-from bottega.projects.tables import Project
 from bottega.projects.tree import tree_hash
 from bottega.sandbox.judge import Check
 
@@ -81,17 +80,7 @@ async def check_readme(situation: Situation, bench: Workbench) -> StepResult:
     checks = await bench.checks.check(files=files, commands=(script,), base_inventory=frozenset())
     failed = next((c for c in checks if c.result.executed and not c.passed), None)
 
-    async def write(session: AsyncSession) -> None:
-        await evidence.store(
-            session,
-            project_id=situation.project.id,
-            run_id=situation.run.id,
-            step_no=situation.run.step_no,
-            task_key=None,
-            tree=tree,
-            checks=checks,
-        )
-
+    write = keep(checks, situation=situation, tree=tree)
     if failed:
         return _readme_failed(situation, failed, write=write)
     if all(c.passed for c in checks):
@@ -101,10 +90,7 @@ async def check_readme(situation: Situation, bench: Workbench) -> StepResult:
 
 
 async def _last_output(session: AsyncSession, situation: Situation) -> dict[str, Any]:
-    run = situation.run
-    statement = select(Step.output).where(Step.run_id == run.id, Step.step_no == run.step_no - 1)
-    output: dict[str, Any] = (await session.execute(statement)).scalar_one()
-    return output
+    return await workspace.step_output(session, run_id=situation.run.id, step_no=situation.run.step_no - 1)
 
 
 def _readme_failed(situation: Situation, check: Check, *, write: Write) -> StepResult:
@@ -133,19 +119,12 @@ async def commit_readme(situation: Situation, bench: Workbench) -> StepResult:
     message = f"Write the README\n\nTree: {checked['tree']}\n"
     sha = await write_commit(situation, bench, files=files, message=message, at=at)
 
-    async def write(session: AsyncSession) -> None:
-        project_id = situation.project.id
-        await projects.write_files(session, project_id=project_id, changed=changes)
-        prepared = bench.index.prepare({path: text for path, text in changes.items() if text is not None})
-        await bench.index.index(session, project_id=project_id, changed=changes, prepared=prepared)
-        await session.execute(update(Project).where(Project.id == project_id).values(head_sha=sha))
-
     last = situation.view.last
     executed = last is not None and last.outcome == "passed"
     return StepResult(
         outcome="committed",
         output={"commit": sha, "message": message, "at": at.isoformat(), "files": changes},
         phase=Phase.PACKAGE,
-        write=write,
+        write=await landing(situation, bench, sha=sha, changes=changes),
         events=(ReadmeCommitted(executed=executed),),
     )

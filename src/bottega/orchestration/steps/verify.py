@@ -13,15 +13,14 @@ from bottega.orchestration.steps.planning import architect
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench
 from bottega.orchestration.steps.unusable import ask_again_or_stop
 from bottega.orchestration.transitions import approved
-from bottega.projects import service as projects
 from bottega.projects.diff import diff
 from bottega.sandbox.findings import stub_findings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
-    head: dict[str, str]
-    draft: dict[str, str]
+    head: workspace.Files
+    draft: workspace.Files
     context: tuple[ContextFile, ...]
     results: tuple[CommandResult, ...]
 
@@ -52,13 +51,11 @@ def note(*, verdict: Verdict) -> str:
 async def _gather_case(situation: Situation, bench: Workbench) -> _Case:
     task, project_id = situation.task, situation.project.id
     async with bench.database.transaction() as session:
-        head = await projects.read_files(session, project_id=project_id)
-        changes = await workspace.proposal(session, run_id=situation.run.id, task=task)
+        review = await workspace.under_review(session, run_id=situation.run.id, task=task)
         rows = await evidence.newest(session, run_id=situation.run.id, task_key=task.key)
-    context = await workspace.context_files(index=bench.index, project_id=project_id, task=task, files=head)
-    unchanged = tuple(file for file in context if file.path not in changes)
-    draft = workspace.overlay(head, changes)
-    return _Case(head=head, draft=draft, context=unchanged, results=evidence.as_results(rows))
+    context = await workspace.context_files(index=bench.index, project_id=project_id, task=task, files=review.head)
+    unchanged = tuple(file for file in context if file.path not in review.changes)
+    return _Case(head=review.head, draft=review.draft, context=unchanged, results=evidence.as_results(rows))
 
 
 def _review(situation: Situation, case: _Case) -> Review:

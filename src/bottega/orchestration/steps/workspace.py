@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
@@ -11,6 +12,7 @@ from bottega.agents.types import ContextFile, PlannedTask
 from bottega.indexing.code_map import code_map
 from bottega.indexing.service import CodebaseIndexingService, SearchHit
 from bottega.orchestration.tables import Step, Task
+from bottega.projects import service as projects
 
 Files = Mapping[str, str]
 Changes = Mapping[str, str | None]
@@ -38,17 +40,31 @@ def encoded(files: Files) -> dict[str, bytes]:
     return {path: content.encode() for path, content in files.items()}
 
 
-async def proposal(session: AsyncSession, *, run_id: uuid.UUID, task: Task) -> dict[str, str | None]:
-    """Return the changes under review for a task; none before its first attempt."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnderReview:
+    """The accepted tree and the changes a task's last attempt made to it; none before its first attempt."""
+
+    head: Files
+    changes: Changes
+
+    @property
+    def draft(self) -> dict[str, str]:
+        return overlay(self.head, self.changes)
+
+
+async def under_review(session: AsyncSession, *, run_id: uuid.UUID, task: Task) -> UnderReview:
+    head = await projects.read_files(session, project_id=task.project_id)
     if task.proposal_step is None:
-        return {}
-    return await step_files(session, run_id=run_id, step_no=task.proposal_step)
+        return UnderReview(head=head, changes={})
+    output = await step_output(session, run_id=run_id, step_no=task.proposal_step)
+    return UnderReview(head=head, changes=output["files"])
 
 
-async def step_files(session: AsyncSession, *, run_id: uuid.UUID, step_no: int) -> dict[str, str | None]:
+async def step_output(session: AsyncSession, *, run_id: uuid.UUID, step_no: int) -> dict[str, Any]:
+    """Return what a journaled step left for later ones."""
     statement = select(Step.output).where(Step.run_id == run_id, Step.step_no == step_no)
     output: dict[str, Any] = (await session.execute(statement)).scalar_one()
-    return dict(output["files"])
+    return output
 
 
 def planned(task: Task) -> PlannedTask:
