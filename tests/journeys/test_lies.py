@@ -1,16 +1,23 @@
 """Nobody can talk a task into being done: not the Implementer, not the Architect, not the tests themselves."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
+from bottega.bootstrap import open_app
 from bottega.orchestration import events
 from bottega.orchestration.orchestrator import Status
 from bottega.orchestration.state import RunState, StopCode
 from bottega.orchestration.tables import Run, Task
 from bottega.projects.todo import TodoState, parse_todo
+from bottega.sandbox.probe import choose_sandbox
+from bottega.sandbox.types import LIMITS, Isolation, Limits, RunResult, Sandbox
 from tests.journeys import scripts
-from tests.journeys.conftest import OpenWorkshop, Workshop
+from tests.journeys.conftest import OpenWorkshop, Workshop, scripted, settings_for
 
 EVERY_ATTEMPT = range(1, 5)  # two rungs, two failures each
 
@@ -138,3 +145,39 @@ async def test_an_architect_may_reject_what_its_checks_passed(open_workshop: Ope
     assert isinstance(rejected, events.TaskRejected)
     assert "docstring" in rejected.feedback
     assert [task.attempts for task in await workshop.tasks(status.project_id)] == [2, 1]
+
+
+class Moody:
+    """Cannot run what only looks; runs the rest for real."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    @property
+    def isolation(self) -> Isolation:
+        return self._sandbox.isolation
+
+    async def run(self, *, files: Mapping[str, bytes], command: str, limits: Limits = LIMITS) -> RunResult:
+        if command == "ls":
+            nothing = RunResult(executed=False, exit_code=None, output="", duration_ms=0, isolation=self.isolation)
+            return replace(nothing, reason="no room")
+        return await self._sandbox.run(files=files, command=command, limits=limits)
+
+
+async def test_a_check_that_could_not_run_does_not_hide_one_that_failed(tmp_path: Path, database_url: str) -> None:
+    first = scripts.FIRST | {"commands": ["ls", scripts.TEST]}
+    wrong = scripts.edit(dict(scripts.FIRST_FILES) | {"words/count.py": scripts.COUNT_WRONG})
+    script = always(scripts.GOOD["implement-T1-1.md"]) | {
+        "plan-1.md": scripts.planned(first),
+        "implement-T1-1.md": wrong,
+        "readme-1.md": f"# Words\n\n```sh\n{scripts.TEST}\n```\n",
+    }
+    sandbox = Moody(await choose_sandbox(preference="auto"))
+    settings = settings_for(home=tmp_path / "home", database_url=database_url)
+    async with open_app(settings, llm=scripted(script), sandbox=sandbox) as app:
+        workshop = Workshop(app=app, user_id=await app.local_user("ada"))
+        app.events.listen(workshop.events.append)
+        status = await workshop.build(scripts.BRIEF)
+        (task,) = await workshop.tasks(status.project_id)
+    assert len(workshop.told(events.ChecksFailed)) == 1
+    assert (status.state, task.status, task.attempts) == (RunState.DONE, "unchecked", 2)

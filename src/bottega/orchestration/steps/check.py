@@ -32,18 +32,18 @@ async def check(situation: Situation, bench: Workbench) -> StepResult:
     )
     output: dict[str, object] = {"tree": task.proposal_tree_hash, "passed": [c.command for c in checks if c.passed]}
     write = keep(checks, situation=situation, tree=task.proposal_tree_hash or "")
-    if not all(c.result.executed for c in checks):
-        reason = next(c.result.reason for c in checks if not c.result.executed)
-        told = ChecksNotExecuted(task_key=task.key, reason=reason)
-        view = checked(situation.task_view)
-        return StepResult(outcome="not_executed", output=output, task=view, write=write, events=(told,))
-    broken = next((c for c in checks if not c.passed), None)
+    broken = next((c for c in checks if c.result.executed and not c.passed), None)
     if broken:
         failed = told_failure(task.key, command=broken.command, check=broken)
         feedback = f"The check `{broken.command}` did not pass: {broken.reason}"
         return failure(
             situation, bench, outcome="failed", feedback=feedback, events=(failed,), output=output, write=write
         )
+    if not all(c.result.executed for c in checks):
+        reason = next(c.result.reason for c in checks if not c.result.executed)
+        told = ChecksNotExecuted(task_key=task.key, reason=reason)
+        view = checked(situation.task_view)
+        return StepResult(outcome="not_executed", output=output, task=view, write=write, events=(told,))
     passed = ChecksPassed(task_key=task.key, commands=len(checks), tests=sum(c.tests_run for c in checks))
     return StepResult(outcome="passed", output=output, task=checked(situation.task_view), write=write, events=(passed,))
 
