@@ -21,7 +21,7 @@ from sqlalchemy import Engine, event
 from bottega.bootstrap import App, open_app, open_gateway
 from bottega.config import Settings
 from bottega.core.log import configure_logging
-from bottega.llm.types import LLM, Completion, CompletionRequest
+from bottega.llm.types import CallObserver, Completion, CompletionRequest, Gateway
 from bottega.orchestration.events import Event, TaskDone
 from bottega.orchestration.state import RunState
 from bottega.sandbox.probe import choose_sandbox
@@ -62,11 +62,11 @@ class Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class WatchedModel:
-    llm: LLM
+    llm: Gateway
     watch: Stopwatch
 
-    async def complete(self, request: CompletionRequest) -> Completion:
-        return await self.watch.around(self.llm.complete(request))
+    async def complete(self, request: CompletionRequest, *, observer: CallObserver | None = None) -> Completion:
+        return await self.watch.around(self.llm.complete(request, observer=observer))
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ async def add_user(database: Database, *, balance: Decimal, username: str | None
             session.add(
                 CreditTransaction(
                     user_id=user.id,
-                    transaction_type="grant",
+                    transaction_type="initial_grant",
                     credits_amount=balance,
                     balance_after=balance,
                     idempotency_key=f"test-grant:{user.id}",

@@ -31,7 +31,7 @@ from bottega.llm.client import LLMClient, Patience
 from bottega.llm.gemini import Gemini
 from bottega.llm.openrouter import OpenAIChat
 from bottega.llm.retry import RetryPolicy
-from bottega.llm.types import LLM, ModelName
+from bottega.llm.types import Gateway, ModelName
 from bottega.orchestration.advance import Advancer
 from bottega.orchestration.events import Announce, Event
 from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS
@@ -131,7 +131,7 @@ async def database_url(settings: Settings) -> AsyncIterator[str]:
 async def open_app(
     settings: Settings,
     *,
-    llm: LLM | None = None,
+    llm: Gateway | None = None,
     sandbox: Sandbox | None = None,
     pace: Pace = PACE,
 ) -> AsyncIterator[App]:
@@ -169,7 +169,7 @@ async def _rung(settings: Settings, *, given: Sandbox | None) -> Sandbox:
 
 
 async def _assemble(
-    settings: Settings, *, database: Database, llm: LLM, sandbox: Sandbox, clock: Clock, pace: Pace
+    settings: Settings, *, database: Database, llm: Gateway, sandbox: Sandbox, clock: Clock, pace: Pace
 ) -> App:
     models = (settings.models.architect, *settings.models.implementers)
     async with database.transaction() as session:
@@ -240,7 +240,7 @@ class _Quotes:
 
 
 @asynccontextmanager
-async def open_gateway(settings: Settings, *, patience: Patience | None = None) -> AsyncIterator[LLM]:
+async def open_gateway(settings: Settings, *, patience: Patience | None = None) -> AsyncIterator[Gateway]:
     """Yield the unmetered way to the configured providers."""
     clock = SystemClock()
     models = settings.models

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 from dotenv.parser import parse_stream
@@ -59,7 +59,8 @@ def _postgres_url(text: str) -> str:
     return f"postgresql+asyncpg://{server}{mark}{query.replace('sslmode=', 'ssl=')}"  # libpq's name, asyncpg's name
 
 
-Names = Annotated[tuple[Annotated[str, AfterValidator(_model)], ...], NoDecode, BeforeValidator(_split)]
+Models = Annotated[tuple[Annotated[str, AfterValidator(_model)], ...], NoDecode, BeforeValidator(_split)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
@@ -100,7 +101,7 @@ class ModelSettings(_Group):
     openrouter_api_key_pool: Secrets = ()
     openrouter_base_url: HttpUrl = "https://openrouter.ai/api/v1"
     architect_model: Annotated[str, AfterValidator(_model)] = "google/gemini-3.1-pro-preview"
-    implementer_models: Annotated[Names, Field(min_length=1)] = (
+    implementer_models: Annotated[Models, Field(min_length=1)] = (
         "openrouter/deepseek/deepseek-v4-flash",
         "openrouter/z-ai/glm-5.3",
         "google/gemini-3.1-pro-preview",
@@ -133,6 +134,36 @@ class BillingSettings(_Group):
     markup_factor: Decimal = Field(default=Decimal("1.5"), ge=0)
     initial_credits: Decimal = Field(default=Decimal("10.00"), ge=0)
     minimum_credits_to_start: Decimal = Field(default=Decimal("1.00"), ge=0)
+    byok_fee_factor: Decimal | None = Field(default=None, ge=0)
+
+    @property
+    def own_key_fee(self) -> Decimal:
+        """Return what people pay of a provider's bill that went to a key of their own: the platform's part."""
+        return max(self.markup_factor - 1, Decimal(0)) if self.byok_fee_factor is None else self.byok_fee_factor
+
+
+class PaymentSettings(_Group):
+    """Without a Stripe key the development gateway stands in; in production payments are then off."""
+
+    stripe_secret_key: SecretStr | None = None
+    stripe_webhook_secret: Secrets = ()
+    stripe_api_base: HttpUrl = "https://api.stripe.com"
+    telegram_bot_token: SecretStr | None = None
+    telegram_api_base_url: HttpUrl = "https://api.telegram.org"
+    credit_packages: Names = ("buy_100:100:100:80", "buy_500:500:500:400", "buy_2000:2000:2000:1600")
+    payment_currency: str = Field(default="usd", pattern="^[a-z]{3}$")
+
+
+class HttpSettings(_Group):
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(default=8080, ge=1, le=65535)
+    public_url: HttpUrl = "http://127.0.0.1:8080"
+
+
+class RefinementSettings(_Group):
+    refiner: Literal["auto", "aider", "implementer"] = "auto"
+    aider_command: str = "aider"
+    aider_timeout_seconds: int = Field(default=600, ge=10)
 
 
 class DeliverySettings(_Group):
@@ -145,6 +176,7 @@ class SandboxSettings(_Group):
 
 class PlatformSettings(_Group):
     app_env: Literal["development", "staging", "production"] = "development"
+    api_key_encryption_key: SecretStr | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     bottega_home: Annotated[Path, AfterValidator(Path.expanduser)] = Field(
         default_factory=lambda: user_data_path("bottega", appauthor=False)
@@ -159,6 +191,9 @@ class Settings:
     database: DatabaseSettings
     models: ModelSettings
     billing: BillingSettings
+    payments: PaymentSettings
+    http: HttpSettings
+    refinement: RefinementSettings
     delivery: DeliverySettings
     sandbox: SandboxSettings
 
@@ -170,17 +205,21 @@ class Settings:
             InvalidSettings: with every fault in one list.
         """
         problems = _unreadable_lines(ENV_FILE)
-        platform = _read(PlatformSettings, problems)
-        database = _read(DatabaseSettings, problems)
-        models = _read(ModelSettings, problems)
-        billing = _read(BillingSettings, problems)
-        delivery = _read(DeliverySettings, problems)
-        sandbox = _read(SandboxSettings, problems)
-        if problems or not (platform and database and models and billing and delivery and sandbox):
+        kinds: dict[str, type[_Group]] = {
+            "platform": PlatformSettings,
+            "database": DatabaseSettings,
+            "models": ModelSettings,
+            "billing": BillingSettings,
+            "payments": PaymentSettings,
+            "http": HttpSettings,
+            "refinement": RefinementSettings,
+            "delivery": DeliverySettings,
+            "sandbox": SandboxSettings,
+        }
+        groups: dict[str, Any] = {name: _read(kind, problems) for name, kind in kinds.items()}
+        if problems or None in groups.values():
             raise InvalidSettings(list(dict.fromkeys(problems)))
-        return cls(
-            platform=platform, database=database, models=models, billing=billing, delivery=delivery, sandbox=sandbox
-        )
+        return cls(**groups)
 
     def missing_keys(self) -> tuple[str, ...]:
         """Return the names of the keys that the configured models want and that are not set.

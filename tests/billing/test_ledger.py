@@ -21,7 +21,7 @@ from bottega.billing.ledger import (
     ProjectLimitReached,
 )
 from bottega.billing.prices import set_price
-from bottega.billing.types import CallStatus, Entry, Outcome
+from bottega.billing.types import CallStatus, Cause, Entry, Outcome, TransactionType
 from bottega.core.ids import new_id
 from bottega.db.transaction import Database
 from bottega.llm.types import Usage
@@ -38,8 +38,17 @@ async def grant(scene: Scene, *, credits: str, key: str, user_id: int | None = N
             session,
             user_id=user_id or scene.user_id,
             credits=Decimal(credits),
-            transaction_type="purchase",
-            idempotency_key=key,
+            cause=Cause(type=TransactionType.PURCHASE, idempotency_key=key),
+        )
+
+
+async def claw_back(scene: Scene, *, credits: str, key: str) -> Entry:
+    async with scene.database.transaction() as session:
+        return await ledger.claw_back(
+            session,
+            user_id=scene.user_id,
+            credits=Decimal(credits),
+            cause=Cause(type=TransactionType.REFUND_CLAWBACK, idempotency_key=key),
         )
 
 
@@ -56,7 +65,7 @@ async def blocking(database: Database, *, user_id: int) -> AsyncIterator[AsyncSe
 async def test_a_balance_is_the_sum_of_its_transactions(database: Database) -> None:
     scene = await set_scene(database)
     await grant(scene, credits="25.5", key="order:1")
-    await grant(scene, credits="-5.5", key="refund:1")
+    await claw_back(scene, credits="5.5", key="refund:1")
     await scene.settle(await scene.hold("10"), usage_costing("6"))
     assert await scene.money() == (Decimal(114), Decimal(0))
     assert sum(entry.credits_amount for entry in await scene.entries()) == Decimal(114)
@@ -79,8 +88,7 @@ async def test_a_grant_that_races_with_its_twin_returns_the_twins_result(databas
             session,
             user_id=scene.user_id,
             credits=Decimal(5),
-            transaction_type="purchase",
-            idempotency_key="order:1",
+            cause=Cause(type=TransactionType.PURCHASE, idempotency_key="order:1"),
         )
         twin = asyncio.create_task(grant(scene, credits="5", key="order:1"))
     assert (await twin).repeated
@@ -126,7 +134,7 @@ async def test_more_than_is_available_cannot_be_held(database: Database) -> None
 
 async def test_a_debt_must_be_paid_before_anything_is_held(database: Database) -> None:
     scene = await set_scene(database)
-    await grant(scene, credits="-130", key="clawback:1")
+    await claw_back(scene, credits="130", key="clawback:1")
     with pytest.raises(InsufficientCredits):
         await scene.hold("0")
     assert await scene.faults() == []

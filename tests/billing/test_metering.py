@@ -15,10 +15,19 @@ from bottega.billing.metering import MeteredLLM, Metering
 from bottega.billing.prices import PriceBook, UnpricedModel, set_price
 from bottega.billing.pricing import Rates, charge_credits, worst_case_usd
 from bottega.billing.receipt import receipt
-from bottega.billing.types import CallStatus
+from bottega.billing.types import CallStatus, Cause, TransactionType
 from bottega.db.transaction import Database, transaction_open
 from bottega.llm.errors import Overloaded, ProviderError, RateLimited, RequestRejected
-from bottega.llm.types import Completion, CompletionRequest, FinishReason, Message, ModelName, Purpose, Usage
+from bottega.llm.types import (
+    CallObserver,
+    Completion,
+    CompletionRequest,
+    FinishReason,
+    Message,
+    ModelName,
+    Purpose,
+    Usage,
+)
 
 REQUEST = CompletionRequest(
     model=MODEL,
@@ -43,8 +52,9 @@ class Provider:
     seen: list[CompletionRequest] = field(default_factory=list)
     reached: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def complete(self, request: CompletionRequest) -> Completion:
+    async def complete(self, request: CompletionRequest, *, observer: CallObserver | None = None) -> Completion:
         assert not transaction_open()
+        del observer  # this provider says nothing before it is done
         turn = self.turns[len(self.seen)]
         self.seen.append(request)
         self.reached.set()
@@ -301,12 +311,11 @@ async def test_a_reply_cut_for_want_of_credits_is_not_charged_and_says_what_it_w
 async def test_without_a_markup_an_account_in_debt_is_told_so(database: Database) -> None:
     scene = await set_scene(database, credits="1")
     async with database.transaction() as session:
-        await ledger.grant(
+        await ledger.claw_back(
             session,
             user_id=scene.user_id,
-            credits=Decimal(-2),
-            transaction_type="adjustment",
-            idempotency_key="debt",
+            credits=Decimal(2),
+            cause=Cause(type=TransactionType.REFUND_CLAWBACK, idempotency_key="debt"),
         )
     free = replace(meter(scene, Provider()), terms=replace(TERMS, markup=Decimal(0)))
     llm = free.account(user_id=scene.user_id, project_id=scene.project_id, operation_key="run:1", lease_token=1)

@@ -17,7 +17,7 @@ from bottega.bootstrap import PACE, App, Pace, open_app
 from bottega.config import BillingSettings, DatabaseSettings, ModelSettings, PlatformSettings, SandboxSettings, Settings
 from bottega.db.transaction import transaction_open
 from bottega.llm.scripted import ScriptedProvider
-from bottega.llm.types import LLM
+from bottega.llm.types import Gateway
 from bottega.orchestration.events import Event
 from bottega.orchestration.orchestrator import Status
 from bottega.orchestration.state import RunState, StopCode
@@ -117,7 +117,7 @@ def settings_for(
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, *, llm: LLM | None = None, pace: Pace = PACE, username: str = "ada"
+    settings: Settings, *, llm: Gateway | None = None, pace: Pace = PACE, username: str = "ada"
 ) -> AsyncIterator[Workshop]:
     async with open_app(settings, llm=llm, pace=pace) as app:
         workshop = Workshop(app=app, user_id=await app.local_user(username))
@@ -131,7 +131,11 @@ async def open_workshop(tmp_path: Path, database_url: str) -> AsyncIterator[Open
     async with AsyncExitStack() as stack:
 
         async def open_one(
-            script: Mapping[str, str] | None = None, *, llm: LLM | None = None, pace: Pace = PACE, **settings: object
+            script: Mapping[str, str] | None = None,
+            *,
+            llm: Gateway | None = None,
+            pace: Pace = PACE,
+            **settings: object,
         ) -> Workshop:
             made = settings_for(home=tmp_path / "home", database_url=database_url, **settings)  # type: ignore[arg-type]
             model = llm or (scripted(script) if script is not None else None)

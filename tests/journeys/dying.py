@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bottega.bootstrap import open_app
 from bottega.llm.scripted import stem_of
-from bottega.llm.types import LLM, Completion, CompletionRequest
+from bottega.llm.types import CallObserver, Completion, CompletionRequest, Gateway
 from bottega.orchestration.events import Event, StepStarted
 from tests.database import connected
 from tests.journeys import scripts
@@ -32,14 +32,14 @@ def die() -> None:
 class MortalModel:
     """Answers as the script does, and dies before or after."""
 
-    def __init__(self, inner: LLM, *, place: str) -> None:
+    def __init__(self, inner: Gateway, *, place: str) -> None:
         self._inner = inner
         self._place = place
 
-    async def complete(self, request: CompletionRequest) -> Completion:
+    async def complete(self, request: CompletionRequest, *, observer: CallObserver | None = None) -> Completion:
         if self._place == f"asking:{stem_of(request)}":
             die()
-        completion = await self._inner.complete(request)
+        completion = await self._inner.complete(request, observer=observer)
         if self._place == f"answered:{stem_of(request)}":
             die()
         return completion

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 from bottega.llm.scripted import ScriptedProvider
-from bottega.llm.types import Completion, CompletionRequest
+from bottega.llm.types import CallObserver, Completion, CompletionRequest
 from bottega.orchestration import events
 from bottega.orchestration.state import RunState
 from tests.journeys import scripts
@@ -62,9 +62,9 @@ async def test_a_readme_whose_commands_fail_is_mended(open_workshop: OpenWorksho
     asked: list[CompletionRequest] = []
 
     class Listening(ScriptedProvider):
-        async def complete(self, request: CompletionRequest) -> Completion:
+        async def complete(self, request: CompletionRequest, *, observer: CallObserver | None = None) -> Completion:
             asked.append(request)
-            return await super().complete(request)
+            return await super().complete(request, observer=observer)
 
     script = {**scripts.GOOD, "readme-1.md": wrong, "readme-2.md": scripts.README}
     workshop = await open_workshop(llm=Listening(script=script))

@@ -5,7 +5,8 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import select
 
-from bottega.billing.ledger import grant
+from bottega.billing.ledger import adjust, grant
+from bottega.billing.types import Cause, TransactionType
 from bottega.orchestration import events
 from bottega.orchestration.orchestrator import Status
 from bottega.orchestration.state import RunState, StopCode
@@ -33,9 +34,7 @@ async def top_up(workshop: Workshop, credits: Decimal) -> None:
             session,
             user_id=workshop.user_id,
             credits=credits,
-            transaction_type="adjustment",
-            idempotency_key="top-up",
-            description="A top-up",
+            cause=Cause(type=TransactionType.ADJUSTMENT, idempotency_key="top-up"),
         )
 
 
@@ -56,13 +55,11 @@ async def test_a_run_without_credits_waits_and_a_top_up_resumes_it_at_the_same_s
 ) -> None:
     workshop = await open_workshop(scripts.GOOD, credits=Decimal(20))
     async with workshop.app.database.transaction() as session:
-        await grant(
+        await adjust(
             session,
             user_id=workshop.user_id,
             credits=Decimal("-19.5"),
-            transaction_type="adjustment",
-            idempotency_key="spent-elsewhere",
-            description="Spent elsewhere",
+            cause=Cause(type=TransactionType.ADJUSTMENT, idempotency_key="spent-elsewhere"),
         )
     broke = await workshop.build(scripts.BRIEF)
     assert (broke.state, broke.status) == (RunState.CREDITS, "awaiting_credits")

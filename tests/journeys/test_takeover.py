@@ -9,7 +9,7 @@ from sqlalchemy import func, update
 
 from bottega.bootstrap import Pace
 from bottega.llm.scripted import stem_of
-from bottega.llm.types import Completion, CompletionRequest
+from bottega.llm.types import CallObserver, Completion, CompletionRequest
 from bottega.orchestration import journal
 from bottega.orchestration.events import DrivenElsewhere
 from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS
@@ -33,11 +33,11 @@ class ThoughtfulModel:
         self.asked = asyncio.Event()
         self.may_answer = asyncio.Event()
 
-    async def complete(self, request: CompletionRequest) -> Completion:
+    async def complete(self, request: CompletionRequest, *, observer: CallObserver | None = None) -> Completion:
         if stem_of(request) == self._about:
             self.asked.set()
             await self.may_answer.wait()
-        return await self._script.complete(request)
+        return await self._script.complete(request, observer=observer)
 
 
 async def start(workshop: Workshop) -> Status:

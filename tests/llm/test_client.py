@@ -1,7 +1,7 @@
 """The gateway against both providers' wire formats over real HTTP, well and ill."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import pytest
@@ -57,15 +57,33 @@ async def failure_of(client: LLMClient, model: str) -> ProviderError:
     return caught.value
 
 
+@dataclass(kw_only=True)
+class Heard:
+    """Remembers what an observer was told."""
+
+    ids: list[str] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+    counts: list[tuple[Usage, Decimal | None]] = field(default_factory=list)
+
+    def identified(self, request_id: str) -> None:
+        self.ids.append(request_id)
+
+    def received(self, text: str) -> None:
+        self.pieces.append(text)
+
+    def counted(self, usage: Usage, *, cost_usd: Decimal | None) -> None:
+        self.counts.append((usage, cost_usd))
+
+
 @pytest.mark.parametrize("model", BOTH)
 async def test_a_reply_arrives_whole_with_the_usage_the_provider_billed(
     fake: FakeProviders, client: LLMClient, model: str
 ) -> None:
     text = "Ja, größer — 日本語 🙂\n" * 100
     fake.enqueue(Reply(text=text, cached_tokens=2, reasoning_tokens=7, piece_characters=33))
-    seen: list[int] = []
+    heard = Heard()
 
-    reply = await client.complete(a_request(model), on_progress=seen.append)
+    reply = await client.complete(a_request(model), observer=heard)
 
     (charge,) = fake.charged
     assert reply.text == text
@@ -80,8 +98,10 @@ async def test_a_reply_arrives_whole_with_the_usage_the_provider_billed(
     assert reply.request_id == charge.id
     assert reply.key_fingerprint == "0123456789ab"
     assert not reply.usage_estimated
-    assert seen == sorted(seen)
-    assert seen[-1] == len(text)
+    assert "".join(heard.pieces) == text
+    assert len(heard.pieces) > 1
+    assert heard.ids == [charge.id] or model == GEMINI
+    assert heard.counts[-1] == (reply.usage, reply.cost_usd)
 
 
 async def test_the_request_carries_everything_in_geminis_words(fake: FakeProviders, client: LLMClient) -> None:

@@ -5,6 +5,7 @@ from decimal import Decimal
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.billing import ledger
+from bottega.billing.types import Cause, TransactionType
 from bottega.users.service import Person, find_or_create
 
 
@@ -22,8 +23,10 @@ async def open_account(
             session,
             user_id=person.id,
             credits=initial_credits,
-            transaction_type="initial_grant",
-            idempotency_key=f"grant:signup:{person.id}",
-            description="Credits every account starts with",
+            cause=Cause(
+                type=TransactionType.INITIAL_GRANT,
+                idempotency_key=f"grant:signup:{person.id}",
+                description="Credits every account starts with",
+            ),
         )
     return person

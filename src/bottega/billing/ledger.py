@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.billing import ledger_sql as sql
-from bottega.billing.types import Call, CallStatus, Entry, Hold, Outcome, Settlement
+from bottega.billing.types import Call, CallStatus, Cause, Entry, Hold, Outcome, Settlement
 from bottega.core.errors import AppError
 from bottega.core.ids import new_id
 from bottega.core.money import round_up_usd, show_credits
@@ -80,42 +80,63 @@ class KeyReused(AppError):
     http_status = 409
 
 
-async def grant(
-    session: AsyncSession,
-    *,
-    user_id: int,
-    credits: Decimal,
-    transaction_type: str,
-    idempotency_key: str,
-    project_id: uuid.UUID | None = None,
-    reverses_id: int | None = None,
-    external_transaction_id: str | None = None,
-    description: str | None = None,
-) -> Entry:
-    """Append one signed transaction and move the balance by it; a repeated key returns the first result.
+class InvalidAmount(AppError):
+    code = "invalid_amount"
+    http_status = 422
 
-    A negative amount (a clawed-back payment) may leave a debt: nothing can be held until it is paid.
+
+async def grant(session: AsyncSession, *, user_id: int, credits: Decimal, cause: Cause) -> Entry:
+    """Add credits to a balance, as one transaction; a repeated key returns the first result."""
+    return await _post(session, user_id=user_id, credits=_positive(credits), cause=cause)
+
+
+async def claw_back(session: AsyncSession, *, user_id: int, credits: Decimal, cause: Cause) -> Entry:
+    """Take credits back whose payment was; this alone may leave a debt, under which nothing can be held."""
+    return await _post(session, user_id=user_id, credits=-_positive(credits), cause=cause)
+
+
+async def adjust(session: AsyncSession, *, user_id: int, credits: Decimal, cause: Cause) -> Entry:
+    """Correct a balance by a signed amount; what is taken must be available.
+
+    Raises:
+        InvalidAmount, InsufficientCredits
     """
+    if credits > 0:
+        return await grant(session, user_id=user_id, credits=credits, cause=cause)
+    entry = await claw_back(session, user_id=user_id, credits=-credits, cause=cause)
+    left = await available(session, user_id=user_id)
+    if left < 0 and not entry.repeated:
+        raise InsufficientCredits(needed=-credits, available=left - credits)
+    return entry
+
+
+async def _post(session: AsyncSession, *, user_id: int, credits: Decimal, cause: Cause) -> Entry:
     # The lock comes in a statement of its own: the next one then sees what a concurrent twin has committed.
     if (await session.execute(sql.LOCK_PERSON, {"user_id": user_id})).one_or_none() is None:
         raise AccountInactive(f"There is no account {user_id}.")
-    first = (await session.execute(sql.FIND_ENTRY, {"idempotency_key": idempotency_key})).one_or_none()
+    first = (await session.execute(sql.FIND_ENTRY, {"idempotency_key": cause.idempotency_key})).one_or_none()
     if first is not None:
         if first.user_id != user_id:
-            raise KeyReused(f"The key {idempotency_key} already belongs to account {first.user_id}.")
+            raise KeyReused(f"The key {cause.idempotency_key} already belongs to account {first.user_id}.")
         return Entry(id=first.id, credits=first.credits_amount, balance_after=first.balance_after, repeated=True)
     given = {
         "user_id": user_id,
         "credits": credits,
-        "transaction_type": transaction_type,
-        "idempotency_key": idempotency_key,
-        "project_id": project_id,
-        "reverses_id": reverses_id,
-        "external_transaction_id": external_transaction_id,
-        "description": description,
+        "transaction_type": cause.type.value,
+        "idempotency_key": cause.idempotency_key,
+        "project_id": cause.project_id,
+        "reverses_id": cause.reverses_id,
+        "external_transaction_id": cause.external_transaction_id,
+        "description": cause.description,
     }
     row = (await session.execute(sql.GRANT, given)).one()
     return Entry(id=row.id, credits=row.credits_amount, balance_after=row.balance_after, repeated=False)
+
+
+def _positive(credits: Decimal) -> Decimal:
+    if not credits.is_finite() or credits <= 0:
+        raise InvalidAmount(f"{credits} is not a number of credits above zero.")
+    return credits
 
 
 async def hold(session: AsyncSession, *, call: Call, credits: Decimal, ttl_seconds: float) -> Hold:

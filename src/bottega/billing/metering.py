@@ -34,7 +34,7 @@ from bottega.billing.types import Call, CallStatus, Cost, CostSource, Hold, Outc
 from bottega.core.clock import Clock
 from bottega.db.transaction import Database
 from bottega.llm.errors import ProviderError
-from bottega.llm.types import LLM, Completion, CompletionRequest, FinishReason, Usage
+from bottega.llm.types import CallObserver, Completion, CompletionRequest, FinishReason, Gateway, Usage
 
 _log = structlog.get_logger()
 _SMALLEST_SHARE = 4  # a reply cut below a quarter of what was asked for is not worth paying for
@@ -54,7 +54,7 @@ class Metering:
     """Everything metered models share. `hold_ttl_seconds` must outlast the slowest call."""
 
     database: Database
-    llm: LLM
+    llm: Gateway
     retry: RetryPolicy
     terms: Terms
     clock: Clock
@@ -145,14 +145,14 @@ class MeteredLLM:
         self._numbers = itertools.count(1)
         self._owed: list[_Owed] = []
 
-    async def complete(self, request: CompletionRequest) -> Completion:
+    async def complete(self, request: CompletionRequest, *, observer: CallObserver | None = None) -> Completion:
         """Answer, trying again as the retry policy says.
 
         Raises UnpricedModel and InsufficientCredits before anything is sent, ProviderError when no attempt succeeded.
         """
         for attempt in itertools.count(1):
             try:
-                return await self._attempt(request)
+                return await self._attempt(request, observer)
             except ProviderError as error:
                 delay = self._metering.retry(error, attempt=attempt)
                 if delay is None:
@@ -180,11 +180,11 @@ class MeteredLLM:
             for owed in self._owed:
                 await ledger.void(session, usage_id=owed.usage_id, status=CallStatus(status), outcome=owed.outcome)
 
-    async def _attempt(self, request: CompletionRequest) -> Completion:
+    async def _attempt(self, request: CompletionRequest, observer: CallObserver | None) -> Completion:
         started = await self._start(request)
         begun = self._metering.clock.monotonic()
         try:
-            completion = await self._metering.llm.complete(started.request)
+            completion = await self._metering.llm.complete(started.request, observer=observer)
         except BaseException as error:
             elapsed_ms = int((self._metering.clock.monotonic() - begun) * 1000)
             await asyncio.shield(self._void(started, error=error, elapsed_ms=elapsed_ms))

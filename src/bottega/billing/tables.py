@@ -49,6 +49,7 @@ class ModelPricing(Base):
     input_cost_per_million_tokens: Mapped[Decimal] = mapped_column(USD)
     output_cost_per_million_tokens: Mapped[Decimal] = mapped_column(USD)
     cached_input_cost_per_million_tokens: Mapped[Decimal | None] = mapped_column(USD)
+    cache_write_cost_per_million_tokens: Mapped[Decimal | None] = mapped_column(USD)
     reasoning_cost_per_million_tokens: Mapped[Decimal | None] = mapped_column(USD)
     cost_per_request: Mapped[Decimal | None] = mapped_column(USD)
     image_input_cost_per_image: Mapped[Decimal | None] = mapped_column(USD)
@@ -104,6 +105,7 @@ class ApiKeyUsage(Base):
     task_type: Mapped[str] = mapped_column(String(100))  # gather | plan | implement | verify | readme
     input_tokens_used: Mapped[int] = mapped_column(server_default=text("0"))
     cached_tokens_used: Mapped[int] = mapped_column(server_default=text("0"))
+    cache_write_tokens_used: Mapped[int] = mapped_column(server_default=text("0"))
     output_tokens_used: Mapped[int] = mapped_column(server_default=text("0"))  # reasoning included
     reasoning_tokens_used: Mapped[int] = mapped_column(server_default=text("0"))
     images_processed: Mapped[int] = mapped_column(server_default=text("0"))
@@ -124,7 +126,15 @@ class ApiKeyUsage(Base):
 
 class CreditTransaction(Base):
     __tablename__ = "credit_transactions"
-    __table_args__ = (Index(None, "user_id", "id"),)
+    __table_args__ = (
+        CheckConstraint(
+            "transaction_type IN ("
+            "'initial_grant', 'purchase', 'usage_deduction', 'refund_clawback', 'dispute_clawback',"
+            " 'dispute_reinstated', 'adjustment', 'expiry')",
+            name="transaction_type",
+        ),
+        Index(None, "user_id", "id"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
@@ -138,6 +148,22 @@ class CreditTransaction(Base):
     real_cost_associated_usd: Mapped[Decimal | None] = mapped_column(USD)
     external_transaction_id: Mapped[str | None] = mapped_column(String(255))
     description: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[CreatedAt]
+
+
+class RelayToken(Base):
+    """A short-lived right to call models on one person's account, for one project. Only its hash is kept."""
+
+    __tablename__ = "relay_tokens"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    token_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    task_key: Mapped[str | None] = mapped_column(String(20))
+    purpose: Mapped[str] = mapped_column(String(100))  # what its calls are for: api_key_usage.task_type
+    expires_at: Mapped[Instant]
+    revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     created_at: Mapped[CreatedAt]
 
 

@@ -19,9 +19,23 @@ class CallStatus(StrEnum):
     FAILED = "failed"
 
 
+class TransactionType(StrEnum):
+    """Why a balance moved."""
+
+    INITIAL_GRANT = "initial_grant"
+    PURCHASE = "purchase"
+    USAGE_DEDUCTION = "usage_deduction"
+    REFUND_CLAWBACK = "refund_clawback"
+    DISPUTE_CLAWBACK = "dispute_clawback"
+    DISPUTE_REINSTATED = "dispute_reinstated"
+    ADJUSTMENT = "adjustment"
+    EXPIRY = "expiry"
+
+
 class CostSource(StrEnum):
     REPORTED = "reported"  # the provider said what it bills
     COMPUTED = "computed"  # tokens x price row
+    RECONCILED = "reconciled"  # the provider was asked afterwards
     ESTIMATED = "estimated"  # bounded from what was sent and received, x price row
 
 
@@ -77,6 +91,7 @@ class Outcome:
     cost: Cost | None = None
     request_id: str | None = None
     key_fingerprint: str = ""
+    key_id: uuid.UUID | None = None
     response_time_ms: int | None = None
     error_code: str | None = None
 
@@ -88,6 +103,18 @@ class Settlement:
     charged: Decimal
     unbilled: Decimal
     repeated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """Why a balance moves, and how the world outside names it. A key used before moves nothing."""
+
+    type: TransactionType
+    idempotency_key: str
+    description: str | None = None
+    project_id: uuid.UUID | None = None
+    reverses_id: int | None = None
+    external_transaction_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

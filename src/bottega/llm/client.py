@@ -16,7 +16,7 @@ from bottega.core.clock import Clock, SystemClock
 from bottega.core.errors import AppError
 from bottega.llm.dialect import Bill, Dialect, Reading
 from bottega.llm.errors import Interrupted, ProviderError, Stalled
-from bottega.llm.types import Completion, CompletionRequest, OnProgress
+from bottega.llm.types import CallObserver, Completion, CompletionRequest, Usage
 from bottega.llm.wire import OK, Wire, WireLimits, load_certificates
 
 SHORTEST_SECRET = 8  # a placeholder ("none", "ollama") may be part of any word
@@ -95,14 +95,14 @@ class LLMClient:
         self._clock = clock or SystemClock()
         self._wire = Wire(clock=self._clock, limits=limits or WireLimits(), proxy=proxy)
 
-    async def complete(self, request: CompletionRequest, *, on_progress: OnProgress | None = None) -> Completion:
+    async def complete(self, request: CompletionRequest, *, observer: CallObserver | None = None) -> Completion:
         """Ask once. Raise ProviderError for what a provider does, NoProviderKey or UnknownProvider before any I/O."""
         dialect = self._dialect(request.model.provider)
         key = await self._key(dialect)
         reading = dialect.reading(request)
         started = self._clock.monotonic()
         try:
-            await self._read(reading, dialect, key, on_progress)
+            await self._read(reading, dialect, key, observer)
             completion = reading.complete()
         except ProviderError as error:
             await self._keys.report_failure(key, error)
@@ -128,20 +128,21 @@ class LLMClient:
 
     # -- one call ------------------------------------------------------------------------------------
 
-    async def _read(self, reading: Reading, dialect: Dialect, key: LeasedKey, on_progress: OnProgress | None) -> None:
+    async def _read(self, reading: Reading, dialect: Dialect, key: LeasedKey, observer: CallObserver | None) -> None:
+        told = _Told(reading, observer)
         ask = dialect.ask(reading.request, secret=key.secret)
         async with self._watched(reading) as watch, self._wire.open(ask, provider=dialect.provider) as answer:
             if answer.status != OK:
                 raise dialect.fault(await answer.fault())
             reading.opened(answer.headers)
+            told.again()
             async with aclosing(answer.events()) as events:
                 async for event in events:
                     if reading.done:
                         continue  # read to the end, so that the connection can be used again
                     if reading.feed(event):
                         watch.progressed(done=reading.done)
-                        if on_progress is not None:
-                            on_progress(reading.characters)
+                        told.again()
 
     @asynccontextmanager
     async def _watched(self, reading: Reading) -> AsyncIterator["_Watch"]:
@@ -221,6 +222,32 @@ class LLMClient:
             if dialect.needs_key:
                 raise
             return LeasedKey(provider=dialect.provider, secret="", fingerprint="")
+
+
+class _Told:
+    """What an observer has heard of a reading, so that it hears each thing once."""
+
+    def __init__(self, reading: Reading, observer: CallObserver | None) -> None:
+        self._reading = reading
+        self._observer = observer
+        self._request_id: str | None = None
+        self._usage: Usage | None = None
+        self._pieces = 0
+
+    def again(self) -> None:
+        """Tell what is new."""
+        reading, observer = self._reading, self._observer
+        if observer is None:
+            return
+        if reading.request_id and reading.request_id != self._request_id:
+            self._request_id = reading.request_id
+            observer.identified(reading.request_id)
+        for piece in reading.pieces[self._pieces :]:
+            observer.received(piece)
+        self._pieces = len(reading.pieces)
+        if reading.usage is not None and reading.usage != self._usage:
+            self._usage = reading.usage
+            observer.counted(reading.usage, cost_usd=reading.cost_usd)
 
 
 class _Watch:

@@ -89,11 +89,11 @@ class Reading(ABC):
         self.finish: str | None = None  # in the provider's words
         self.done = False  # nothing more will come, whether or not the server hangs up
         self.characters = 0
-        self._pieces: list[str] = []
+        self.pieces: list[str] = []
 
     @property
     def text(self) -> str:
-        return mend_text("".join(self._pieces))
+        return mend_text("".join(self.pieces))
 
     @abstractmethod
     def opened(self, headers: Mapping[str, str]) -> None:
@@ -132,7 +132,7 @@ class Reading(ABC):
         return Usage(input_tokens=tokens_in(asked), output_tokens=tokens_in(len(self.text.encode())))
 
     def _take(self, text: str) -> None:
-        self._pieces.append(text)
+        self.pieces.append(text)
         self.characters += len(text)
 
     def _parse(self, data: str) -> Json:

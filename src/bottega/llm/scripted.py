@@ -34,7 +34,7 @@ from bottega.llm.errors import (
     RequestRejected,
     Stalled,
 )
-from bottega.llm.types import Completion, CompletionRequest, FinishReason, ModelName, Usage
+from bottega.llm.types import CallObserver, Completion, CompletionRequest, FinishReason, ModelName, Usage
 
 PER_MILLION = Decimal(1_000_000)
 
@@ -113,7 +113,7 @@ class ScriptedProvider:
     charged: list[ScriptedCharge] = field(default_factory=list, init=False)
     _tries: Counter[tuple[str, str]] = field(default_factory=Counter, init=False)
 
-    async def complete(self, request: CompletionRequest) -> Completion:
+    async def complete(self, request: CompletionRequest, *, observer: CallObserver | None = None) -> Completion:
         """Give the scripted reply or error. Raise ScriptExhausted naming the file that is missing."""
         if self.before_call is not None:
             self.before_call()
@@ -128,6 +128,10 @@ class ScriptedProvider:
             raise self._failure(error, request, request_id=_request_id(request, attempt))
         text = self._reply(request)
         charge = self._charge(request, text, request_id=_request_id(request, attempt))
+        if observer is not None:
+            observer.identified(charge.request_id)
+            observer.received(text)
+            observer.counted(charge.usage, cost_usd=charge.cost_usd)
         return Completion(
             text=text,
             finish=FinishReason.STOP,

@@ -4,11 +4,12 @@ In this product "model" always means a language model. Token counts follow one c
 `input_tokens` includes cached ones, `output_tokens` includes reasoning.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Protocol, Self
+from uuid import UUID
 
 from bottega.core.errors import AppError
 
@@ -70,7 +71,7 @@ class CompletionRequest:
 
     `purpose`, `subject` (a task key, or empty) and `attempt` (from 1) say what the call is for; providers on the
     wire do not see them, the ledger and the scripted provider do. `session` groups the calls of one project for
-    prompt caches.
+    prompt caches. `own_keys_of` is the account whose own provider keys pay for the call, None for the platform's.
     """
 
     model: ModelName
@@ -84,12 +85,14 @@ class CompletionRequest:
     schema: Mapping[str, Any] | None = None
     session: str = ""
     price_cap: PriceCap | None = None
+    own_keys_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     input_tokens: int = 0
     cached_tokens: int = 0  # part of input_tokens
+    cache_write_tokens: int = 0  # part of input_tokens, and no part of cached_tokens
     output_tokens: int = 0
     reasoning_tokens: int = 0  # part of output_tokens
     images: int = 0
@@ -107,6 +110,7 @@ class Completion:
     cost_usd: Decimal | None = None
     usage_estimated: bool = False
     key_fingerprint: str = ""
+    key_id: UUID | None = None  # of a key kept in the database
     response_time_ms: int = 0
     raw_usage: Mapping[str, Any] = field(default_factory=dict)
 
@@ -117,5 +121,23 @@ class LLM(Protocol):
     async def complete(self, request: CompletionRequest) -> Completion: ...
 
 
-OnProgress = Callable[[int], None]
-"""Told the characters received so far, from time to time, while a reply streams in."""
+class CallObserver(Protocol):
+    """Hears of a call while it is under way; none of these may block or raise."""
+
+    def identified(self, request_id: str) -> None:
+        """The provider has named the call; from now on its cost can be asked for."""
+        ...
+
+    def received(self, text: str) -> None:
+        """Another piece of the reply has arrived."""
+        ...
+
+    def counted(self, usage: Usage, *, cost_usd: Decimal | None) -> None:
+        """The provider has counted what was used so far; each count replaces the one before."""
+        ...
+
+
+class Gateway(Protocol):
+    """An unmetered way to providers: what metering wraps, and nothing else may hold."""
+
+    async def complete(self, request: CompletionRequest, *, observer: CallObserver | None = None) -> Completion: ...

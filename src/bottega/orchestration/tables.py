@@ -53,6 +53,7 @@ class Run(Base):
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     claims: Mapped[int] = mapped_column(server_default=text("0"))  # since the last journaled step
     failures: Mapped[int] = mapped_column(server_default=text("0"))  # provider failures since the last journaled step
+    credits_needed: Mapped[Decimal | None] = mapped_column(CREDITS)  # while it waits for credits: how many
     desired: Mapped[str] = mapped_column(String(20), server_default="run")
     stop_code: Mapped[str | None] = mapped_column(String(40))  # why it waits or stopped, for a program
     reason: Mapped[str | None] = mapped_column(Text)  # and for a person

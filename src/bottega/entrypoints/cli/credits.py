@@ -6,6 +6,7 @@ from decimal import Decimal, InvalidOperation
 import click
 
 from bottega.billing import ledger
+from bottega.billing.types import Cause, TransactionType
 from bottega.bootstrap import App
 from bottega.config import Settings
 from bottega.core.money import show_credits
@@ -45,9 +46,11 @@ def grant(amount: str, user: str | None) -> None:
                 session,
                 user_id=user_id,
                 credits=granted,
-                transaction_type="adjustment",
-                idempotency_key=f"grant:cli:{uuid.uuid4()}",
-                description="Granted by the operator",
+                cause=Cause(
+                    type=TransactionType.ADJUSTMENT,
+                    idempotency_key=f"grant:cli:{uuid.uuid4()}",
+                    description="Granted by the operator",
+                ),
             )
         return await app.available_credits(user_id)
 

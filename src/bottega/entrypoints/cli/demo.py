@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from bottega.billing import ledger
+from bottega.billing.types import Cause, TransactionType
 from bottega.bootstrap import App
 from bottega.config import ModelSettings, Settings
 from bottega.entrypoints.cli import delivery, words
@@ -53,9 +54,11 @@ async def begin(app: App, options: Options) -> int:
             session,
             user_id=user_id,
             credits=PURSE,
-            transaction_type="adjustment",
-            idempotency_key=f"grant:demo:{project_id}",
-            description="What a demo may cost",
+            cause=Cause(
+                type=TransactionType.ADJUSTMENT,
+                idempotency_key=f"grant:demo:{project_id}",
+                description="What a demo may cost",
+            ),
         )
     return await Build(app=app, user_id=user_id, project_id=project_id, options=options).run()
 

@@ -19,7 +19,7 @@ from bottega.bootstrap import App, open_app
 from bottega.config import Settings
 from bottega.core.errors import AppError
 from bottega.core.log import configure_logging
-from bottega.llm.types import LLM
+from bottega.llm.types import Gateway
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -47,7 +47,7 @@ def run_app(
     work: Callable[[App], Awaitable[T]],
     *,
     settings: Settings,
-    llm: LLM | None = None,
+    llm: Gateway | None = None,
     interrupted: str = INTERRUPTED,
 ) -> T:
     """Open the app, do `work`, close it; anticipated errors end the command with their sentence.

@@ -199,12 +199,17 @@ def _clause(text: str) -> str:
 def shown(text: str, *, limit: int = SHORT) -> str:
     """Return others' text as one line that is safe to print as markup."""
     flat = " ".join(harmless(text).split())
-    return escape(flat if len(flat) <= limit else flat[: limit - 1] + "…")
+    return _escaped(flat if len(flat) <= limit else flat[: limit - 1] + "…")
 
 
 def shown_lines(text: str) -> str:
     """Return others' text line by line, safe to print as markup."""
-    return "\n".join(escape(harmless(line)) for line in text.splitlines())
+    return "\n".join(_escaped(harmless(line)) for line in text.splitlines())
+
+
+def _escaped(text: str) -> str:
+    """Escape markup. A backslash at the end is doubled, which is right only before a tag: so one follows."""
+    return escape(text) + ("[none][/none]" if text.endswith("\\") else "")
 
 
 def harmless(text: str) -> str:

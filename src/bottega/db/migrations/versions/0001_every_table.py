@@ -61,6 +61,7 @@ def upgrade() -> None:
         sa.Column("input_cost_per_million_tokens", sa.Numeric(precision=20, scale=10), nullable=False),
         sa.Column("output_cost_per_million_tokens", sa.Numeric(precision=20, scale=10), nullable=False),
         sa.Column("cached_input_cost_per_million_tokens", sa.Numeric(precision=20, scale=10), nullable=True),
+        sa.Column("cache_write_cost_per_million_tokens", sa.Numeric(precision=20, scale=10), nullable=True),
         sa.Column("reasoning_cost_per_million_tokens", sa.Numeric(precision=20, scale=10), nullable=True),
         sa.Column("cost_per_request", sa.Numeric(precision=20, scale=10), nullable=True),
         sa.Column("image_input_cost_per_image", sa.Numeric(precision=20, scale=10), nullable=True),
@@ -318,6 +319,7 @@ def upgrade() -> None:
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("claims", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("credits_needed", sa.Numeric(precision=20, scale=8), nullable=True),
         sa.Column("desired", sa.String(length=20), server_default="run", nullable=False),
         sa.Column("stop_code", sa.String(length=40), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
@@ -380,6 +382,25 @@ def upgrade() -> None:
         sa.UniqueConstraint("project_id", "ordinal", name=op.f("uq_tasks_project_id_ordinal")),
     )
     op.create_table(
+        "relay_tokens",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("token_sha256", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("project_id", sa.Uuid(), nullable=False),
+        sa.Column("task_key", sa.String(length=20), nullable=True),
+        sa.Column("purpose", sa.String(length=100), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name=op.f("fk_relay_tokens_project_id_projects"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_relay_tokens_user_id_users")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_relay_tokens")),
+        sa.UniqueConstraint("token_sha256", name=op.f("uq_relay_tokens_token_sha256")),
+    )
+    op.create_index(op.f("ix_relay_tokens_user_id"), "relay_tokens", ["user_id"], unique=False)
+    op.create_table(
         "api_key_usage",
         sa.Column("id", sa.BigInteger(), nullable=False),
         sa.Column("call_key", sa.String(length=300), nullable=False),
@@ -394,6 +415,7 @@ def upgrade() -> None:
         sa.Column("task_type", sa.String(length=100), nullable=False),
         sa.Column("input_tokens_used", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("cached_tokens_used", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("cache_write_tokens_used", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("output_tokens_used", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("reasoning_tokens_used", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("images_processed", sa.Integer(), server_default=sa.text("0"), nullable=False),
@@ -510,6 +532,12 @@ def upgrade() -> None:
         sa.Column("external_transaction_id", sa.String(length=255), nullable=True),
         sa.Column("description", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "transaction_type IN ("
+            "'initial_grant', 'purchase', 'usage_deduction', 'refund_clawback', 'dispute_clawback',"
+            " 'dispute_reinstated', 'adjustment', 'expiry')",
+            name=op.f("ck_credit_transactions_transaction_type"),
+        ),
         sa.ForeignKeyConstraint(
             ["api_key_usage_id"],
             ["api_key_usage.id"],
