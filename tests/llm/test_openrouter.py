@@ -166,7 +166,7 @@ def body(**changes: Any) -> dict[str, Any]:
 
 def test_the_price_cap_of_the_hold_travels_with_the_call() -> None:
     cap = PriceCap(input_usd_per_million=Decimal("0.435"), output_usd_per_million=Decimal("1.7"))
-    assert body(price_cap=cap)["provider"] == {"max_price": {"prompt": 0.435, "completion": 1.7}}
+    assert body(price_cap=cap)["provider"] == {"max_price": {"prompt": "0.435", "completion": "1.7"}}
 
 
 CLOSED = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
