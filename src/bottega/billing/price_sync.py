@@ -205,9 +205,8 @@ def _free_parts(offer: Offer) -> Iterator[str]:
 def _moves(before: Offer, after: Offer) -> Iterator[str]:
     """Say what moved by more than a factor of two: at the base price, and just above the threshold of every tier."""
     for above in sorted({0, *(tier.above_tokens for tier in (*before.tiers, *after.tiers))}):
-        was, is_ = (offer.rates_for(input_tokens=above + 1) for offer in (before, after))
         where = f" above {above:,} tokens" if above else ""
-        for part, old, new in zip(_PARTS, _parts(was), _parts(is_), strict=True):
+        for part, old, new in _parts(*(offer.rates_for(input_tokens=above + 1) for offer in (before, after))):
             if _moved(old, new):
                 yield f"{part}{where} {_plain(old)} -> {_plain(new)}"
     if _moved(before.per_request, after.per_request):
@@ -217,11 +216,16 @@ def _moves(before: Offer, after: Offer) -> Iterator[str]:
         yield f"image {_plain(before.per_input_image)} -> {_plain(after.per_input_image)}"
 
 
-_PARTS = ("input", "output", "cached input", "cache write", "reasoning")
-
-
-def _parts(rates: Rates) -> tuple[Decimal, ...]:
-    return (rates.input, rates.output, rates.for_cached, rates.for_cache_write, rates.for_reasoning)
+def _parts(before: Rates, after: Rates) -> Iterator[tuple[str, Decimal, Decimal]]:
+    """Yield each price of tokens that stands on its own, then and now."""
+    yield "input", before.input, after.input
+    yield "output", before.output, after.output
+    if before.cached != after.cached:
+        yield "cached input", before.for_cached, after.for_cached
+    if before.cache_write != after.cache_write:
+        yield "cache write", before.for_cache_write, after.for_cache_write
+    if before.reasoning != after.reasoning:
+        yield "reasoning", before.for_reasoning, after.for_reasoning
 
 
 def _moved(old: Decimal, new: Decimal) -> bool:

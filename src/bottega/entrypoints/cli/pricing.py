@@ -162,9 +162,7 @@ def _show(report: SyncReport, *, dry_run: bool) -> None:
     click.echo(f"{'Nothing was written. ' if dry_run else ''}Models: {counts}.")
     held = report.models(Verdict.FLAGGED)
     if held:
-        click.echo(
-            f"Look at what is held back, then take it: bottega pricing sync --accept {held[0]} (or --accept all)"
-        )
+        click.echo(f"Take what is held back, once it looks right: bottega pricing sync --accept {held[0]}")
 
 
 _OFFER_HEADINGS = ("In", "Out", "Apart", "Tiers")
