@@ -15,6 +15,7 @@ from bottega.agents.prompting import Prompts
 from bottega.billing import ledger
 from bottega.billing.accounts import open_account
 from bottega.billing.metering import Metering
+from bottega.billing.price_sync import PriceSync
 from bottega.billing.prices import PriceBook, seed_prices
 from bottega.billing.quote import Quote, SizedTask, quote
 from bottega.billing.types import Terms
@@ -240,7 +241,7 @@ class _Quotes:
 
 
 @asynccontextmanager
-async def open_gateway(settings: Settings, *, patience: Patience | None = None) -> AsyncIterator[Gateway]:
+async def open_gateway(settings: Settings, *, patience: Patience | None = None) -> AsyncIterator[LLMClient]:
     """Yield the unmetered way to the configured providers."""
     clock = SystemClock()
     models = settings.models
@@ -257,6 +258,12 @@ async def open_gateway(settings: Settings, *, patience: Patience | None = None) 
             yield client
     finally:
         await client.close()
+
+
+@asynccontextmanager
+async def open_price_sync(settings: Settings, *, database: Database) -> AsyncIterator[PriceSync]:
+    async with open_gateway(settings) as client:
+        yield PriceSync(database=database, catalogues=client, clock=SystemClock(), providers=("openrouter",))
 
 
 def _open_storage(settings: Settings, *, clock: Clock) -> StorageService:

@@ -1,5 +1,6 @@
 """Each truth is broken by hand, past the ledger, and must be found."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -17,12 +18,24 @@ from bottega.llm.types import Usage
 async def busy_scene(database: Database) -> Scene:
     """One call of each ending, one in flight, one on a long-context tier."""
     scene = await set_scene(database)
-    long = Rates(input=Decimal("2.5"), output=Decimal(15), reasoning=Decimal(20))
+    long = Rates(input=Decimal("2.5"), output=Decimal(15), cache_write=Decimal("3.125"), reasoning=Decimal(20))
     async with database.transaction() as session:
         tier = Tier(above_tokens=1_000, rates=long)
-        scene.price = await set_price(session, model=MODEL, rates=RATES, tiers=(tier,), per_request=Decimal("0.0001"))
-    await scene.settle(await scene.hold("10"), Usage(input_tokens=1_001, cached_tokens=7, output_tokens=333))
-    await scene.settle(await scene.hold("10"), Usage(input_tokens=1_000, cached_tokens=9, output_tokens=5))
+        scene.price = await set_price(
+            session,
+            model=MODEL,
+            rates=replace(RATES, cache_write=Decimal("1.5625")),
+            tiers=(tier,),
+            per_request=Decimal("0.0001"),
+            per_input_image=Decimal("0.002"),
+        )
+    await scene.settle(
+        await scene.hold("10"), Usage(input_tokens=1_001, cached_tokens=7, cache_write_tokens=11, output_tokens=333)
+    )
+    await scene.settle(
+        await scene.hold("10"),
+        Usage(input_tokens=1_000, cached_tokens=9, cache_write_tokens=2_000, output_tokens=5, images=3),
+    )
     await scene.void(await scene.hold("10"), status=CallStatus.FENCED)
     await scene.hold("10", ttl_seconds=0)
     await scene.sweep()
@@ -64,6 +77,11 @@ async def test_honest_books_have_no_findings(database: Database) -> None:
         ("UPDATE api_key_usage SET credits_unbilled = -0.00000001 WHERE status = 'settled'", {"M10"}),
         ("UPDATE api_key_usage SET markup_factor = 1.4 WHERE status = 'settled'", {"M10"}),
         ("UPDATE api_key_usage SET output_tokens_used = output_tokens_used + 1 WHERE id = 1", {"M10", "M11"}),
+        ("UPDATE api_key_usage SET cache_write_tokens_used = 12 WHERE id = 1", {"M10", "M11"}),
+        ("UPDATE api_key_usage SET cache_write_tokens_used = 980 WHERE id = 2", {"M10", "M11"}),
+        ("UPDATE api_key_usage SET images_processed = 2 WHERE id = 2", {"M10", "M11"}),
+        ("UPDATE model_pricing SET cache_write_cost_per_million_tokens = NULL", {"M10", "M11"}),
+        ("UPDATE model_pricing SET tiers = jsonb_set(tiers, '{0,cache_write}', '\"3\"')", {"M10", "M11"}),
         ("UPDATE api_key_usage SET actual_cost_usd = actual_cost_usd + 0.0000000001 WHERE id = 2", {"M11"}),
         ("UPDATE model_pricing SET tiers = '[]'", {"M10", "M11"}),
     ],

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 from tests.billing.scene import MODEL, RATES, TERMS, Scene, set_scene
 
 from bottega.billing import ledger
@@ -25,6 +26,7 @@ from bottega.llm.types import (
     FinishReason,
     Message,
     ModelName,
+    PriceCap,
     Purpose,
     Usage,
 )
@@ -321,3 +323,50 @@ async def test_without_a_markup_an_account_in_debt_is_told_so(database: Database
     llm = free.account(user_id=scene.user_id, project_id=scene.project_id, operation_key="run:1", lease_token=1)
     with pytest.raises(InsufficientCredits):
         await llm.complete(REQUEST)
+
+
+async def test_a_call_carries_the_dearest_price_its_hold_covers(database: Database) -> None:
+    scene = await set_scene(database, credits="3")
+    provider = Provider(turns=[Overloaded("down", provider="acme"), REPLY])
+    await account(scene, provider).complete(REQUEST)
+    cap = PriceCap(input_usd_per_million=RATES.input, output_usd_per_million=RATES.output)
+    assert [request.price_cap for request in provider.seen] == [cap, cap]
+    assert provider.seen[0].max_output_tokens < REQUEST.max_output_tokens  # the shortened request carries it too
+
+
+async def test_tokens_written_to_a_cache_are_charged_and_on_record(database: Database) -> None:
+    scene = await set_scene(database, rates=replace(RATES, cache_write=Decimal("1.5625")))
+    wrote = replace(REPLY, usage=Usage(input_tokens=30, cached_tokens=10, cache_write_tokens=16, output_tokens=1_000))
+    llm = account(scene, Provider(turns=[wrote]))
+    await llm.complete(REQUEST)
+    await settle(scene, llm)
+    [call] = await scene.calls()
+    assert (call.cache_write_tokens_used, call.actual_cost_usd) == (16, Decimal("0.01003125"))
+    assert await scene.faults() == []
+
+
+async def test_what_was_written_to_a_cache_in_vain_is_on_record_too(database: Database) -> None:
+    scene = await set_scene(database)
+    cut = Overloaded("cut", provider="acme", usage=Usage(input_tokens=30, cache_write_tokens=16))
+    with pytest.raises(Overloaded):
+        await account(scene, Provider(turns=[cut, cut, cut])).complete(REQUEST)
+    assert {call.cache_write_tokens_used for call in await scene.calls()} == {16}
+    assert await scene.faults() == []
+
+
+@pytest.mark.parametrize(("reported", "told"), [("0.02", False), ("0.2", True), ("0.0001", True)])
+async def test_an_implausible_cost_is_billed_as_reported_and_logged(
+    database: Database,
+    reported: str,
+    told: bool,  # noqa: FBT001
+) -> None:
+    scene = await set_scene(database)
+    llm = account(scene, Provider(turns=[replace(REPLY, cost_usd=Decimal(reported))]))
+    with capture_logs() as log:
+        await llm.complete(REQUEST)
+    charged = await settle(scene, llm)
+    assert charged == charge_credits(Decimal(reported), terms=TERMS)
+    assert [entry["event"] for entry in log] == ["billing.cost.implausible"] * told
+    if told:
+        said = (Decimal(log[0]["reported_usd"]), Decimal(log[0]["computed_usd"]))
+        assert said == (Decimal(reported), Decimal("0.0100375"))

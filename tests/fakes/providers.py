@@ -12,12 +12,13 @@ billed for a reply cut midway is what had been sent of it.
 
 import json
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
 
+from tests.fakes.catalogue import listed, models_answer
 from tests.fakes.http_server import HttpRequest, HttpResponse, HttpServer
 from tests.fakes.wire_formats import Meter, Streamed, gemini_stream, openrouter_stream
 
@@ -137,6 +138,8 @@ class FakeProviders:
         self.answer: Callable[[Ask], Reply] | None = None
         self.bills_known_after = 0  # lookups of /generation that still find nothing
         self._prices = (input_usd, cached_usd, output_usd)
+        self.models: Sequence[Any] | HttpResponse = [_catalogue_entry(self._prices)]
+        self.catalogues_asked = 0
         self._queue: deque[Reply] = deque()
         self.server = HttpServer(self._handle)
 
@@ -240,7 +243,8 @@ class FakeProviders:
 
     def _look_up(self, path: str, query: Mapping[str, str]) -> HttpResponse:
         if path == "/api/v1/models":
-            return _json(200, {"data": [_catalogue_entry(self._prices)]})
+            self.catalogues_asked += 1
+            return models_answer(self.models, query=query)
         if path == "/api/v1/key":
             return _json(200, {"data": {"label": "fake", "limit": None, "limit_remaining": None, "usage": 0}})
         charge = next((c for c in self.charged if c.id == query.get("id")), None)
@@ -317,8 +321,7 @@ def _google_error(code: int, message: str, *, details: tuple[Mapping[str, Any], 
 
 def _catalogue_entry(prices: tuple[Decimal, ...]) -> dict[str, Any]:
     prompt, cached, completion = (f"{price / PER_MILLION:f}" for price in prices)
-    pricing = {"prompt": prompt, "input_cache_read": cached, "completion": completion, "request": "0", "image": "0"}
-    return {"id": "fake/model", "canonical_slug": "fake/model", "context_length": 200_000, "pricing": pricing}
+    return listed("fake/model", prompt=prompt, input_cache_read=cached, completion=completion, request="0", image="0")
 
 
 def _generation(charge: Charge) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def test_no_value_of_the_wrong_type_gets_through(value: foreign_json.Json) -> No
     assert isinstance(foreign_json.as_text(value), str)
     assert 0 <= foreign_json.as_count(value) <= foreign_json.LARGEST_COUNT
     amount = foreign_json.as_amount(value)
-    assert amount is None or 0 <= amount <= foreign_json.LARGEST_COUNT
+    assert amount is None or 0 <= amount <= foreign_json.LARGEST_AMOUNT
 
 
 def test_numbers_keep_their_digits() -> None:

@@ -166,7 +166,29 @@ def body(**changes: Any) -> dict[str, Any]:
 
 def test_the_price_cap_of_the_hold_travels_with_the_call() -> None:
     cap = PriceCap(input_usd_per_million=Decimal("0.435"), output_usd_per_million=Decimal("1.7"))
-    assert body(price_cap=cap)["provider"] == {"max_price": {"prompt": 0.435, "completion": 1.7}}
+    assert body(price_cap=cap)["provider"] == {"max_price": {"prompt": "0.435", "completion": "1.7"}}
+
+
+@pytest.mark.parametrize("rate", ["0.0000000001", "9999.1234567891", "1E-7", "0", "10000.0000000000"])
+def test_a_price_cap_is_sent_to_its_last_digit_without_an_exponent(rate: str) -> None:
+    cap = PriceCap(input_usd_per_million=Decimal(rate), output_usd_per_million=Decimal(rate))
+    sent = body(price_cap=cap)["provider"]["max_price"]
+    assert Decimal(sent["prompt"]) == Decimal(sent["completion"]) == Decimal(rate)
+    assert "e" not in sent["prompt"].lower()
+
+
+def test_tokens_written_to_a_cache_are_counted() -> None:
+    details = {"cached_tokens": 60, "cache_write_tokens": 30}
+    read = reading({"usage": {"prompt_tokens": 100, "completion_tokens": 5, "prompt_tokens_details": details}})
+    assert read.usage == Usage(input_tokens=100, cached_tokens=60, cache_write_tokens=30, output_tokens=5)
+
+
+def test_an_unknown_model_or_one_above_the_price_cap_says_what_to_do() -> None:
+    said = json.dumps({"error": {"code": 404, "message": "No endpoints found"}}).encode()
+    error = OpenAIChat().fault(HttpFault(status=404, headers={}, body=said, received_at=NOW))
+    assert isinstance(error, RequestRejected)
+    assert "No endpoints found" in error.message
+    assert "bottega pricing sync" in error.message
 
 
 CLOSED = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}

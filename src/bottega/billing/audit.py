@@ -137,6 +137,7 @@ ORDER BY subject
 _EVERY_CHARGE_CAN_BE_RECOMPUTED = text("""
 WITH rates AS (
     SELECT api_key_usage.*, LEAST(cached_tokens_used, input_tokens_used) AS cached,
+           LEAST(cache_write_tokens_used, input_tokens_used - LEAST(cached_tokens_used, input_tokens_used)) AS written,
            LEAST(reasoning_tokens_used, output_tokens_used) AS reasoning,
            COALESCE(cost_per_request, 0) AS per_request, COALESCE(image_input_cost_per_image, 0) AS per_image,
            CASE WHEN tier IS NULL THEN input_cost_per_million_tokens
@@ -145,6 +146,8 @@ WITH rates AS (
                 ELSE CAST(tier ->> 'output' AS numeric) END AS output_rate,
            CASE WHEN tier IS NULL THEN cached_input_cost_per_million_tokens
                 ELSE CAST(tier ->> 'cached_input' AS numeric) END AS cached_rate,
+           CASE WHEN tier IS NULL THEN cache_write_cost_per_million_tokens
+                ELSE CAST(tier ->> 'cache_write' AS numeric) END AS cache_write_rate,
            CASE WHEN tier IS NULL THEN reasoning_cost_per_million_tokens
                 ELSE CAST(tier ->> 'reasoning' AS numeric) END AS reasoning_rate
     FROM api_key_usage JOIN model_pricing ON model_pricing.id = pricing_id
@@ -157,7 +160,8 @@ WITH rates AS (
 ), calls AS (
     SELECT *, credits_charged + credits_unbilled AS credits, CASE cost_source
         WHEN 'reported' THEN actual_cost_usd
-        ELSE 0.000001 * ((input_tokens_used - cached) * input_rate + cached * COALESCE(cached_rate, input_rate)
+        ELSE 0.000001 * ((input_tokens_used - cached - written) * input_rate
+            + cached * COALESCE(cached_rate, input_rate) + written * COALESCE(cache_write_rate, input_rate)
             + (output_tokens_used - reasoning) * output_rate + reasoning * COALESCE(reasoning_rate, output_rate))
             + per_request + images_processed * per_image
         END AS exact_usd

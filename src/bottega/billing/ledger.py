@@ -255,6 +255,7 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
     return {
         "input_tokens": usage.input_tokens,
         "cached_tokens": usage.cached_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
         "output_tokens": usage.output_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
         "images": usage.images,

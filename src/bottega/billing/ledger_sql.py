@@ -119,7 +119,8 @@ WITH call AS (
 ), settled AS (
     UPDATE api_key_usage
     SET status = 'settled', credits_charged = charged, credits_unbilled = CAST(:credits AS numeric) - charged,
-        input_tokens_used = :input_tokens, cached_tokens_used = :cached_tokens, output_tokens_used = :output_tokens,
+        input_tokens_used = :input_tokens, cached_tokens_used = :cached_tokens,
+        cache_write_tokens_used = :cache_write_tokens, output_tokens_used = :output_tokens,
         reasoning_tokens_used = :reasoning_tokens, images_processed = :images, actual_cost_usd = :cost_usd,
         cost_source = :cost_source, provider_request_id = :request_id, api_key_identifier = :key_fingerprint,
         response_time_ms = :response_time_ms, error_code = NULL
@@ -145,7 +146,8 @@ WITH call AS (
 )
 UPDATE api_key_usage
 SET status = :status, input_tokens_used = :input_tokens, cached_tokens_used = :cached_tokens,
-    output_tokens_used = :output_tokens, reasoning_tokens_used = :reasoning_tokens, images_processed = :images,
+    cache_write_tokens_used = :cache_write_tokens, output_tokens_used = :output_tokens,
+    reasoning_tokens_used = :reasoning_tokens, images_processed = :images,
     actual_cost_usd = :cost_usd, cost_source = :cost_source, provider_request_id = :request_id,
     api_key_identifier = :key_fingerprint, response_time_ms = :response_time_ms, error_code = :error_code
 FROM call WHERE api_key_usage.id = call.id

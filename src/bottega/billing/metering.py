@@ -27,7 +27,9 @@ from bottega.billing.pricing import (
     charge_credits,
     cost_of,
     cost_usd,
+    is_implausible,
     output_tokens_within,
+    price_cap,
     worst_case_usd,
 )
 from bottega.billing.types import Call, CallStatus, Cost, CostSource, Hold, Outcome, Terms, Uncharged
@@ -233,7 +235,7 @@ class MeteredLLM:
             )
             credits = charge_credits(worst_case_usd(price, request), terms=self._metering.terms)
             held = await ledger.hold(session, call=call, credits=credits, ttl_seconds=self._metering.hold_ttl_seconds)
-        return _Started(hold=held, price=price, request=request)
+        return _Started(hold=held, price=price, request=replace(request, price_cap=price_cap(price, request)))
 
     async def _shortened(self, request: CompletionRequest, *, available: Decimal) -> CompletionRequest | None:
         """Return the request with as much output as the credits allow, or None when that is too little to be of use."""
@@ -256,6 +258,14 @@ class MeteredLLM:
 
 def _owed(started: _Started, *, completion: Completion, terms: Terms) -> _Owed:
     cost = cost_of(completion, price=started.price, request=started.request)
+    if is_implausible(cost, price=started.price):
+        computed = str(cost_usd(started.price, cost.usage))
+        _log.warning(
+            "billing.cost.implausible",
+            usage_id=started.hold.usage_id,
+            reported_usd=str(cost.exact_usd),
+            computed_usd=computed,
+        )
     outcome = Outcome(
         cost=cost,
         request_id=completion.request_id,

@@ -1,4 +1,7 @@
-"""Published prices, from genai-prices' own copy of them (no network). The only module that imports it."""
+"""Published prices, from genai-prices' own copy of them (no network). The only module that imports it.
+
+A model that can answer with images, sound or video has no price here: such replies are not metered.
+"""
 
 from datetime import datetime
 from decimal import Decimal
@@ -6,26 +9,40 @@ from decimal import Decimal
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelPrice, TieredPrices
 
-from bottega.billing.pricing import Rates, Tier
+from bottega.billing.pricing import Offer, Rates, Tier
 from bottega.llm.types import ModelName
 
 
-def published_rates(model: ModelName, *, at: datetime) -> tuple[Rates, tuple[Tier, ...]] | None:
-    """Return the base rates and the long-context tiers of a model, or None where no price is published."""
+def published_offer(model: ModelName, *, at: datetime) -> Offer | None:
+    """Return what is asked for a model, with its long-context tiers, or None where no price is published."""
     try:
         _, found = get_snapshot().find_provider_model(model.name, None, model.provider, None)
     except LookupError:
         return None
     prices = found.get_prices(at)
     base = _rates(prices, above=None)
-    if base is None:
+    if base is None or _answers_with_media(prices):
         return None
     tiers = ((start, _rates(prices, above=start)) for start in _thresholds(prices))
-    return base, tuple(Tier(above_tokens=start, rates=rates) for start, rates in tiers if rates is not None)
+    return Offer(
+        base=base,
+        tiers=tuple(Tier(above_tokens=start, rates=rates) for start, rates in tiers if rates is not None),
+        per_request=(_rate(prices.requests_kcount, above=None) or Decimal(0)) / 1000,
+    )
+
+
+def _answers_with_media(prices: ModelPrice) -> bool:
+    return any((prices.output_image_mtok, prices.output_audio_mtok, prices.output_video_mtok))
 
 
 def _thresholds(prices: ModelPrice) -> list[int]:
-    columns = (prices.input_mtok, prices.output_mtok, prices.cache_read_mtok, prices.output_reasoning_mtok)
+    columns = (
+        prices.input_mtok,
+        prices.output_mtok,
+        prices.cache_read_mtok,
+        prices.cache_write_mtok,
+        prices.output_reasoning_mtok,
+    )
     return sorted({tier.start for column in columns if isinstance(column, TieredPrices) for tier in column.tiers})
 
 
@@ -36,8 +53,9 @@ def _rates(prices: ModelPrice, *, above: int | None) -> Rates | None:
     return Rates(
         input=read,
         output=written,
-        cached=_rate(prices.cache_read_mtok, above=above),
-        reasoning=_rate(prices.output_reasoning_mtok, above=above),
+        cached=_rate(prices.cache_read_mtok, above=above) or None,  # a zero there may be a gap
+        cache_write=_rate(prices.cache_write_mtok, above=above) or None,
+        reasoning=_rate(prices.output_reasoning_mtok, above=above) or None,
     )
 
 

@@ -25,11 +25,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 from bottega.db.base import Base
 from bottega.db.types import CREDITS, USD, CreatedAt, Instant
 
+LONGEST_PROVIDER = 100
+LONGEST_NAME = 255
+
 
 class ModelPricing(Base):
     """US dollars.
 
-    `tiers` lists {above_tokens, input, cached_input, output}: a row reprices a whole call whose input is longer.
+    `tiers` lists {above_tokens, input, output, cached_input, cache_write, reasoning}: one reprices a whole call whose
+    input is longer. Nothing is billed per image of output (see docs/decisions/0015), so that column stays empty.
     """
 
     __tablename__ = "model_pricing"
@@ -44,8 +48,8 @@ class ModelPricing(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    model_provider: Mapped[str] = mapped_column(String(100))
-    model_name: Mapped[str] = mapped_column(String(255))
+    model_provider: Mapped[str] = mapped_column(String(LONGEST_PROVIDER))
+    model_name: Mapped[str] = mapped_column(String(LONGEST_NAME))
     input_cost_per_million_tokens: Mapped[Decimal] = mapped_column(USD)
     output_cost_per_million_tokens: Mapped[Decimal] = mapped_column(USD)
     cached_input_cost_per_million_tokens: Mapped[Decimal | None] = mapped_column(USD)

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from bottega.core.clock import Clock, SystemClock
 from bottega.core.errors import AppError
+from bottega.llm.catalogue import Catalogue
 from bottega.llm.dialect import Bill, Dialect, Reading
 from bottega.llm.errors import Interrupted, ProviderError, Stalled
 from bottega.llm.types import CallObserver, Completion, CompletionRequest, Usage
@@ -76,6 +77,7 @@ class Patience:
     goodbye_seconds: float = 0.2  # for a server to hang up after it said it was done
     bill_polls_seconds: tuple[float, ...] = (0.5, 1.0, 2.0)  # pauses; the bill appears a moment after the call
     bill_answer_seconds: float = 5.0
+    catalogue_seconds: float = 30.0
 
 
 class LLMClient:
@@ -118,6 +120,33 @@ class LLMClient:
         dialect = self._dialect(provider)
         bill = await self._ask_bill(request_id, dialect, await self._key(dialect))
         return None if bill is None else bill.cost_usd
+
+    async def catalogue(self, *, provider: str) -> Catalogue | None:
+        """Ask what models there are, at what price; None where the provider lists no prices. Raise ProviderError."""
+        dialect = self._dialect(provider)
+        if dialect.catalogue_ask(secret="") is None:
+            return None
+        try:
+            key = await self._keys.acquire(provider)
+        except NoProviderKey:
+            key = LeasedKey(provider=provider, secret="", fingerprint="")  # such lists are mostly public
+        try:
+            async with asyncio.timeout(self._patience.catalogue_seconds):
+                return await self._catalogue(dialect, key)
+        except TimeoutError as error:
+            sentence = f"{provider} did not list its models in {self._patience.catalogue_seconds:g} s; try again."
+            raise Stalled(sentence, provider=provider) from error
+        except ProviderError as error:
+            raise _without_secret(error, key) from error.__cause__
+
+    async def _catalogue(self, dialect: Dialect, key: LeasedKey) -> Catalogue | None:
+        ask = dialect.catalogue_ask(secret=key.secret)
+        if ask is None:
+            return None
+        async with self._wire.open(ask, provider=dialect.provider) as answer:
+            if answer.status != OK:
+                raise dialect.fault(await answer.fault())
+            return dialect.catalogue(await answer.catalogue())
 
     async def warm_up(self) -> None:
         """Do now, in a thread, what the first call would otherwise wait for."""
@@ -163,9 +192,7 @@ class LLMClient:
     async def _with_what_is_known(
         self, error: ProviderError, reading: Reading, dialect: Dialect, key: LeasedKey
     ) -> ProviderError:
-        if len(key.secret) >= SHORTEST_SECRET:
-            error.message = error.message.replace(key.secret, "***")  # some servers repeat the key they refuse
-            error.args = (error.message,)
+        error = _without_secret(error, key)
         error.key_fingerprint = key.fingerprint
         error.partial = reading.text
         error.request_id = reading.request_id
@@ -222,6 +249,14 @@ class LLMClient:
             if dialect.needs_key:
                 raise
             return LeasedKey(provider=dialect.provider, secret="", fingerprint="")
+
+
+def _without_secret(error: ProviderError, key: LeasedKey) -> ProviderError:
+    """Return the error without the key, which some servers repeat when they refuse it."""
+    if len(key.secret) >= SHORTEST_SECRET:
+        error.message = error.message.replace(key.secret, "***")
+        error.args = (error.message,)
+    return error
 
 
 class _Told:

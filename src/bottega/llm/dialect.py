@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 from bottega.llm import foreign_json
+from bottega.llm.catalogue import Catalogue
 from bottega.llm.errors import (
     AuthenticationFailed,
     Interrupted,
@@ -75,6 +76,14 @@ class Dialect(Protocol):
         ...
 
     def bill(self, body: bytes) -> Bill | None: ...
+
+    def catalogue_ask(self, *, secret: str) -> HttpAsk | None:
+        """Return how to ask what models there are at what price, None where this provider lists no prices."""
+        ...
+
+    def catalogue(self, body: bytes) -> Catalogue:
+        """Read the list; raise MalformedResponse where it is none."""
+        ...
 
 
 class Reading(ABC):

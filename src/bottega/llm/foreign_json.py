@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 Json = Any
-LARGEST_COUNT = 10**12
+LARGEST_AMOUNT = 10**12
+LARGEST_COUNT = 10**9  # of tokens; an integer column holds two of them
 
 
 class NotJson(ValueError):
@@ -39,7 +40,7 @@ def as_text(value: Json) -> str:
 def as_count(value: Json) -> int:
     """Read a number of tokens; what is no sane count reads as 0."""
     amount = None if isinstance(value, str) else as_amount(value)
-    return 0 if amount is None else int(amount)
+    return 0 if amount is None or amount > LARGEST_COUNT else int(amount)
 
 
 def as_amount(value: Json) -> Decimal | None:
@@ -50,7 +51,7 @@ def as_amount(value: Json) -> Decimal | None:
         amount = Decimal(value)
     except ArithmeticError:
         return None
-    return amount if amount.is_finite() and 0 <= amount <= LARGEST_COUNT else None
+    return amount if amount.is_finite() and 0 <= amount <= LARGEST_AMOUNT else None
 
 
 def plain(value: Mapping[str, Json]) -> Mapping[str, Json]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from bottega.llm.catalogue import Catalogue
 from bottega.llm.dialect import (
     Bill,
     Dialect,
@@ -76,6 +77,12 @@ class Gemini(Dialect):
 
     def bill(self, body: bytes) -> Bill | None:  # noqa: ARG002
         return None
+
+    def catalogue_ask(self, *, secret: str) -> HttpAsk | None:  # noqa: ARG002
+        return None
+
+    def catalogue(self, body: bytes) -> Catalogue:  # noqa: ARG002
+        return Catalogue(provider=self.provider)
 
 
 class GeminiReading(Reading):

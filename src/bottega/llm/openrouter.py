@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from bottega.llm.catalogue import Catalogue
 from bottega.llm.dialect import (
     Bill,
     Dialect,
@@ -32,6 +33,7 @@ from bottega.llm.errors import (
     RequestRejected,
 )
 from bottega.llm.foreign_json import Json, NotJson, as_amount, as_count, as_list, as_map, as_text, parse
+from bottega.llm.openrouter_catalogue import read_catalogue
 from bottega.llm.types import CompletionRequest, FinishReason, Usage
 
 BASE_URL = "https://openrouter.ai/api/v1"
@@ -110,6 +112,16 @@ class OpenAIChat(Dialect):
         )
         return Bill(cost_usd=cost, usage=usage)
 
+    def catalogue_ask(self, *, secret: str) -> HttpAsk | None:
+        return HttpAsk(url=f"{self._base_url}/models", headers=_authorization(secret))
+
+    def catalogue(self, body: bytes) -> Catalogue:
+        try:
+            return read_catalogue(body, provider=self.provider)
+        except NotJson as error:
+            what = "its list of models cannot be read"
+            raise complain(MalformedResponse, provider=self.provider, setting=SETTING, words=what) from error
+
 
 class ChatReading(Reading):
     def __init__(self, request: CompletionRequest) -> None:
@@ -170,6 +182,7 @@ class ChatReading(Reading):
         self.usage = Usage(
             input_tokens=as_count(usage.get("prompt_tokens")),
             cached_tokens=as_count(details.get("cached_tokens")),
+            cache_write_tokens=as_count(details.get("cache_write_tokens")),
             output_tokens=as_count(usage.get("completion_tokens")),
             reasoning_tokens=as_count(as_map(usage.get("completion_tokens_details")).get("reasoning_tokens")),
         )
@@ -208,8 +221,8 @@ def _extras(request: CompletionRequest) -> dict[str, Any]:
     provider: dict[str, Any] = {}
     if request.price_cap is not None:
         provider["max_price"] = {
-            "prompt": float(request.price_cap.input_usd_per_million),
-            "completion": float(request.price_cap.output_usd_per_million),
+            "prompt": f"{request.price_cap.input_usd_per_million:f}",  # as text: a number would be rounded to a float
+            "completion": f"{request.price_cap.output_usd_per_million:f}",
         }
     if request.schema is not None:
         provider["require_parameters"] = True  # else a seller that ignores the schema may be picked
@@ -252,11 +265,14 @@ def _complaint(
     if status == 403 and metadata.get("reasons"):  # noqa: PLR2004
         kind = Refused  # moderation, not the key
     seconds = as_amount(availability.get("retry_after"))
+    words = as_text(error.get("message"))
+    if status == 404:  # noqa: PLR2004  # also what is said when nobody sells below the price cap
+        words += " (If the model exists, its price may have risen: bottega pricing sync.)"
     return complain(
         kind,
         provider=provider,
         setting=SETTING,
-        words=as_text(error.get("message")),
+        words=words,
         status=status,
         retry_after_seconds=header_seconds if seconds is None or header_seconds is not None else float(seconds),
     )

@@ -28,6 +28,7 @@ class WireLimits:
     reply_bytes: int = 64 * 1024**2
     event_bytes: int = 8 * 1024**2
     fault_bytes: int = 64 * 1024
+    catalogue_bytes: int = 8 * 1024**2
     connections: int = 200
     idle_connections: int = 50
     connect_seconds: float = 10.0
@@ -91,7 +92,7 @@ class Wire:
 
 
 class Answer:
-    """An answer while it arrives. Read either `fault`, `events` or `body`, once."""
+    """An answer while it arrives. Read `fault`, `events`, `body` or `catalogue`, once."""
 
     def __init__(self, response: httpx2.Response, *, provider: str, clock: Clock, limits: WireLimits) -> None:
         self._response = response
@@ -128,7 +129,7 @@ class Answer:
             raise self._malformed(f"answered with {kind[:40]} instead of a stream: check the base URL")
         parser = EventParser(max_event_bytes=self._limits.event_bytes)
         try:
-            async with aclosing(self._chunks()) as chunks:
+            async with aclosing(self._chunks(self._limits.reply_bytes)) as chunks:
                 async for chunk in chunks:
                     for event in parser.feed(chunk):
                         yield event
@@ -138,17 +139,20 @@ class Answer:
             yield event
 
     async def body(self) -> bytes:
-        return b"".join([chunk async for chunk in self._chunks()])
+        return b"".join([chunk async for chunk in self._chunks(self._limits.reply_bytes)])
 
-    async def _chunks(self) -> AsyncGenerator[bytes, None]:
+    async def catalogue(self) -> bytes:
+        return b"".join([chunk async for chunk in self._chunks(self._limits.catalogue_bytes)])
+
+    async def _chunks(self, most_bytes: int) -> AsyncGenerator[bytes, None]:
         if self.headers.get("content-encoding", "identity") != "identity":
             raise self._malformed("compressed its answer although asked not to")
         received = 0
         try:
             async for chunk in self._response.aiter_raw():
                 received += len(chunk)
-                if received > self._limits.reply_bytes:
-                    raise self._malformed(f"sent more than {self._limits.reply_bytes} bytes")
+                if received > most_bytes:
+                    raise self._malformed(f"sent more than {most_bytes} bytes")
                 yield chunk
         except httpx2.HTTPError as error:
             raise Interrupted(
