@@ -25,8 +25,8 @@ INSERT INTO payment_facts AS known (
     gateway, kind, object_id, payment_id, order_id, rank, amount_minor, currency, livemode, payer, package
 )
 VALUES (
-    :gateway, :kind, :object_id, :payment_id,
-    (SELECT id FROM payment_orders WHERE id = CAST(:order_id AS uuid) AND gateway = :gateway),
+    CAST(:gateway AS varchar), :kind, :object_id, :payment_id,
+    (SELECT id FROM payment_orders WHERE id = CAST(:order_id AS uuid) AND gateway = CAST(:gateway AS varchar)),
     :rank, :amount_minor, :currency, :livemode, :payer, :package
 )
 ON CONFLICT (gateway, kind, object_id) DO UPDATE SET
@@ -74,12 +74,15 @@ INSERT INTO payment_postings (credit_transaction_id, order_id, payment, componen
 VALUES (:transaction_id, :order_id, :payment, :component)
 """)
 
+# No row comes back when the order stood so before.
 RENDER_ORDER = text("""
 UPDATE payment_orders
-SET state = :state, problem = :problem, refunded_minor = :refunded_minor, updated_at = now()
+SET state = now.state, problem = now.problem, refunded_minor = now.refunded_minor, updated_at = now()
+FROM (SELECT CAST(:state AS varchar), CAST(:problem AS text), CAST(:refunded_minor AS bigint))
+  AS now (state, problem, refunded_minor)
 WHERE id = :order_id
-  AND (state, refunded_minor, problem)
-      IS DISTINCT FROM (:state, CAST(:refunded_minor AS bigint), CAST(:problem AS text))
+  AND (payment_orders.state, payment_orders.problem, payment_orders.refunded_minor)
+      IS DISTINCT FROM (now.state, now.problem, now.refunded_minor)
 RETURNING id
 """)
 
