@@ -40,6 +40,7 @@ class FakeStripe:
     requests: list[HttpRequest] = field(default_factory=list)
     failures: list[HttpResponse] = field(default_factory=list)  # answered first, one by one
     hold_back: asyncio.Event | None = None  # until it is set, what was done is not answered
+    held_back: "asyncio.Queue[HttpRequest]" = field(default_factory=asyncio.Queue)
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def server(self) -> HttpServer:
@@ -57,6 +58,7 @@ class FakeStripe:
             reply = reply or self._answer(request)
             self.replies[key] = (request.body, reply)
             if self.hold_back is not None:
+                self.held_back.put_nowait(request)
                 await self.hold_back.wait()
             return reply
         return self._answer(request)
@@ -146,7 +148,8 @@ class FakeStripe:
                 return _list(self.refunds, request)
             case "GET", ["disputes"]:
                 return _list(self.disputes, request)
-        return _error(404, kind="invalid_request_error", message=f"No such thing: {request.path}")
+            case _:
+                return _error(404, kind="invalid_request_error", message=f"No such thing: {request.path}")
 
     def _open(self, given: Json) -> Json:
         session_id = f"cs_test_{next(self.numbers)}"

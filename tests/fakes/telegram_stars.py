@@ -43,7 +43,8 @@ class FakeTelegramStars:
             case "getStarTransactions":
                 found = self.transactions[asked["offset"] : asked["offset"] + asked["limit"]]
                 return _reply(200, {"ok": True, "result": {"transactions": found}})
-        return _bad("method not found", status=404)
+            case _:
+                return _bad("method not found", status=404)
 
     def _invoice(self, asked: Json) -> HttpResponse:
         if asked["currency"] != "XTR" or asked["provider_token"] or len(asked["prices"]) != 1:

@@ -9,6 +9,7 @@ from tests.database import MakeUser
 from tests.fakes.stripe import FakeStripe
 from tests.fakes.telegram_stars import FakeTelegramStars
 
+from bottega.billing.payments.gateway import PaymentGateway
 from bottega.db.transaction import Database
 
 ADA_IN_TELEGRAM = 77
@@ -20,7 +21,11 @@ async def till(database: Database, make_user: MakeUser) -> AsyncIterator[Till]:
     ada = await make_user(balance=Decimal(0), username="ada")
     stripe, stars = FakeStripe(), FakeTelegramStars()
     async with stripe.server() as stripe_server, stars.server() as telegram:
-        gateways = [stripe_gateway(stripe_server.url), stars_gateway(telegram.url), development_gateway()]
+        gateways: list[PaymentGateway] = [
+            stripe_gateway(stripe_server.url),
+            stars_gateway(telegram.url),
+            development_gateway(),
+        ]
         till = open_till(database, user_id=ada.id, gateways=gateways)
         till.stripe, till.stars = stripe, stars
         await till.change_person(telegram_user_id=ADA_IN_TELEGRAM)

@@ -27,14 +27,14 @@ from bottega.core.ids import new_id
 from bottega.db.transaction import Database
 
 AT_ONCE = 8
-SAMPLE = 24
+SAMPLE = 12
 THIRD = Decimal("33.33333333")
 
 # The history of one order of 300 for 100 credits, and what is left of it.
 PARTS_AND_DISPUTE = ("unpaid", "arrived", "refund 100", "refund 100 more", "withdrawn", "reinstated")
 FAILED_REFUND = ("paid", "refund pending", "refund failed", "refund 100", "total 100", "withdrawn")
 LOST = ("paid", "refund 100", "total 100", "withdrawn", "closed lost", "expired")
-HISTORIES = {
+HISTORIES: dict[tuple[str, ...], Decimal] = {
     PARTS_AND_DISPUTE: Decimal(100) - Decimal("66.66666666"),
     FAILED_REFUND: Decimal(0),  # the rest is disputed
     LOST: Decimal(0),

@@ -121,5 +121,5 @@ def test_a_package_is_read_as_it_is_written() -> None:
     ],
 )
 def test_a_package_of_another_shape_is_refused_in_a_sentence(text: str) -> None:
-    with pytest.raises(ValueError, match="package|name:credits:cents:stars"):
+    with pytest.raises(ValueError, match=r"package|name:credits:cents:stars"):
         parse_package(text)

@@ -164,16 +164,15 @@ async def test_a_refund_that_telegram_refuses_takes_no_credits(till: Till) -> No
 
 
 async def test_reconciling_brings_what_the_bot_never_heard(till: Till) -> None:
+    checkout = await invoice(till)
+    for number in range(150):  # more than one page of another kind
+        till.stars.transactions.append({"id": f"gift{number}", "amount": 1, "date": 1, "source": {"type": "fragment"}})
     for _ in range(3):
-        await invoice(till)
-    for asked in till.stars.invoices:
-        for _ in range(40):  # more than one page
-            till.stars.pay(asked, telegram_user_id=ADA)
-    checkout = (await till.payments.orders())[0]
+        till.stars.pay(till.stars.invoices[0], telegram_user_id=ADA)
     await till.payments.reconcile()
-    assert await till.balance() == 120 * ALL
-    await till.payments.refund(checkout.order.id)
-    assert await till.balance() == 80 * ALL
+    assert await till.balance() == 3 * ALL
+    await till.payments.refund(checkout.order_id)
+    assert await till.balance() == NOTHING
     assert (await till.payments.reconcile()).healed == ()
 
 
