@@ -127,6 +127,10 @@ def test_a_home_may_begin_with_a_tilde() -> None:
         ("ARCHITECT_MODEL", "gemini-pro"),
         ("IMPLEMENTER_MODELS", "google/gemini-pro,model"),
         ("IMPLEMENTER_MODELS", ","),
+        ("CREDIT_PACKAGES", ","),
+        ("CREDIT_PACKAGES", "buy_100:100:100"),
+        ("CREDIT_PACKAGES", "buy_100:100:100:80,buy_100:200:200:160"),
+        ("PAYMENT_CURRENCY", "dollars"),
     ],
 )
 def test_a_malformed_value_is_named_with_its_setting(name: str, value: str) -> None:

@@ -15,6 +15,10 @@ from bottega.agents.prompting import Prompts
 from bottega.billing import ledger
 from bottega.billing.accounts import open_account
 from bottega.billing.metering import Metering
+from bottega.billing.payments.development import DevelopmentGateway
+from bottega.billing.payments.gateway import PaymentGateway
+from bottega.billing.payments.service import PaymentService
+from bottega.billing.payments.telegram_stars import TelegramStars
 from bottega.billing.price_sync import PriceSync
 from bottega.billing.prices import PriceBook, seed_prices
 from bottega.billing.quote import Quote, SizedTask, quote
@@ -77,6 +81,7 @@ class App:
     orchestrator: ModelOrchestrator
     runner: InProcessRunner
     storage: StorageService
+    payments: PaymentService
     events: Listeners
 
     async def local_user(self, username: str) -> int:
@@ -151,7 +156,9 @@ async def open_app(
         await upgrade(url=url)
         database = Database(url=url)
         stack.push_async_callback(database.close)
-        yield await _assemble(settings, database=database, llm=gateway, sandbox=await probed, clock=clock, pace=pace)
+        app = await _assemble(settings, database=database, llm=gateway, sandbox=await probed, clock=clock, pace=pace)
+        stack.push_async_callback(app.payments.close)
+        yield app
 
 
 @asynccontextmanager
@@ -223,6 +230,7 @@ async def _assemble(
         ),
         runner=InProcessRunner(database=database, advancer=advancer, clock=clock, announce=listeners.announce),
         storage=storage,
+        payments=_payments(settings, database=database, clock=clock),
         events=listeners,
     )
 
@@ -264,6 +272,40 @@ async def open_gateway(settings: Settings, *, patience: Patience | None = None) 
 async def open_price_sync(settings: Settings, *, database: Database) -> AsyncIterator[PriceSync]:
     async with open_gateway(settings) as client:
         yield PriceSync(database=database, catalogues=client, clock=SystemClock(), providers=("openrouter",))
+
+
+def _payments(settings: Settings, *, database: Database, clock: Clock) -> PaymentService:
+    return PaymentService(
+        database=database,
+        gateways=_payment_gateways(settings, clock=clock),
+        packages=settings.payments.packages,
+        clock=clock,
+    )
+
+
+def _payment_gateways(settings: Settings, *, clock: Clock) -> list[PaymentGateway]:
+    """Return Stripe, or what stands in for it while developing; and Telegram Stars where there is a bot."""
+    payments, gateways = settings.payments, list[PaymentGateway]()
+    production, public_url = settings.platform.app_env == "production", settings.http.public_url
+    currency = payments.payment_currency
+    if payments.stripe_secret_key is not None:
+        from bottega.billing.payments.stripe_checkout import StripeCheckout  # noqa: PLC0415 -- half a second
+
+        stripe = StripeCheckout(
+            secret_key=payments.stripe_secret_key.get_secret_value(),
+            webhook_secrets=[secret.get_secret_value() for secret in payments.stripe_webhook_secret],
+            api_base=payments.stripe_api_base,
+            public_url=public_url,
+            currency=currency,
+            clock=clock,
+        )
+        gateways.append(stripe)
+    elif not production:
+        gateways.append(DevelopmentGateway(public_url=public_url, currency=currency, production=production))
+    if payments.telegram_bot_token is not None:
+        token = payments.telegram_bot_token.get_secret_value()
+        gateways.append(TelegramStars(bot_token=token, base_url=payments.telegram_api_base_url))
+    return gateways
 
 
 def _open_storage(settings: Settings, *, clock: Clock) -> StorageService:

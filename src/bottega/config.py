@@ -16,6 +16,7 @@ from platformdirs import user_data_path
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bottega.billing.payments.packages import CreditPackage, parse_package
 from bottega.core.errors import AppError
 from bottega.llm.types import ModelName, UnknownModelName
 
@@ -59,9 +60,26 @@ def _postgres_url(text: str) -> str:
     return f"postgresql+asyncpg://{server}{mark}{query.replace('sslmode=', 'ssl=')}"  # libpq's name, asyncpg's name
 
 
+def _package(text: str) -> str:
+    parse_package(text)
+    return text
+
+
+def _each_name_once(packages: tuple[str, ...]) -> tuple[str, ...]:
+    names = [parse_package(text).name for text in packages]
+    if len(names) > len(set(names)):
+        raise ValueError("two packages have one name")
+    return packages
+
+
 Models = Annotated[tuple[Annotated[str, AfterValidator(_model)], ...], NoDecode, BeforeValidator(_split)]
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+Packages = Annotated[
+    tuple[Annotated[str, AfterValidator(_package)], ...],
+    NoDecode,
+    BeforeValidator(_split),
+    AfterValidator(_each_name_once),
+]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 
@@ -150,8 +168,16 @@ class PaymentSettings(_Group):
     stripe_api_base: HttpUrl = "https://api.stripe.com"
     telegram_bot_token: SecretStr | None = None
     telegram_api_base_url: HttpUrl = "https://api.telegram.org"
-    credit_packages: Names = ("buy_100:100:100:80", "buy_500:500:500:400", "buy_2000:2000:2000:1600")
+    credit_packages: Annotated[Packages, Field(min_length=1)] = (
+        "buy_100:100:100:80",
+        "buy_500:500:500:400",
+        "buy_2000:2000:2000:1600",
+    )
     payment_currency: str = Field(default="usd", pattern="^[a-z]{3}$")
+
+    @property
+    def packages(self) -> tuple[CreditPackage, ...]:
+        return tuple(parse_package(text) for text in self.credit_packages)
 
 
 class HttpSettings(_Group):

@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bottega.billing.payments.truth import EVERY_PAYMENT_IS_WHAT_ITS_FACTS_SAY, EVERY_ROW_OF_A_PAYMENT_IS_TIED_TO_IT
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -190,5 +192,7 @@ _TRUTHS = (
     _EVERY_CALL_WAS_HELD,
     _HOLD_AND_CALL_END_TOGETHER,
     _EVERY_CHARGE_IS_AN_ENTRY,
+    EVERY_PAYMENT_IS_WHAT_ITS_FACTS_SAY,
+    EVERY_ROW_OF_A_PAYMENT_IS_TIED_TO_IT,
     _EVERY_CHARGE_CAN_BE_RECOMPUTED,
 )

@@ -1,4 +1,4 @@
-"""Prices, calls, holds, the ledger, and what payments will need.
+"""Prices, calls, holds and the ledger; payments have tables of their own.
 
 `credit_transactions` is append-only: a trigger of the first migration rejects UPDATE and DELETE. `model_pricing` is
 append-only too, except that `is_active` may fall. Every money-moving row has a unique idempotency key.
@@ -16,7 +16,6 @@ from sqlalchemy import (
     Index,
     String,
     Text,
-    UniqueConstraint,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -169,36 +168,3 @@ class RelayToken(Base):
     expires_at: Mapped[Instant]
     revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     created_at: Mapped[CreatedAt]
-
-
-class PaymentOrder(Base):
-    __tablename__ = "payment_orders"
-    __table_args__ = (UniqueConstraint("provider", "provider_payment_id"),)
-
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
-    provider: Mapped[str] = mapped_column(String(50))
-    package: Mapped[str] = mapped_column(String(50))
-    credits: Mapped[Decimal] = mapped_column(CREDITS)
-    amount_minor: Mapped[int]
-    currency: Mapped[str] = mapped_column(String(10))
-    state: Mapped[str] = mapped_column(String(20), server_default="created")
-    provider_session_id: Mapped[str | None] = mapped_column(String(255), unique=True)
-    provider_payment_id: Mapped[str | None] = mapped_column(String(255))
-    refunded_minor: Mapped[int] = mapped_column(server_default=text("0"))
-    created_at: Mapped[CreatedAt]
-    updated_at: Mapped[CreatedAt]
-
-
-class ProcessedWebhookEvent(Base):
-    __tablename__ = "processed_webhook_events"
-
-    provider: Mapped[str] = mapped_column(String(50), primary_key=True)
-    event_id: Mapped[str] = mapped_column(String(255), primary_key=True)
-    type: Mapped[str] = mapped_column(String(100))
-    payload_sha256: Mapped[str] = mapped_column(String(64))
-    status: Mapped[str] = mapped_column(String(20))
-    attempts: Mapped[int] = mapped_column(server_default=text("0"))
-    error: Mapped[str | None] = mapped_column(Text)
-    received_at: Mapped[CreatedAt]
-    applied_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

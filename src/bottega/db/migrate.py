@@ -8,7 +8,6 @@ import pkgutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,13 +103,13 @@ def _first_line(error: Exception) -> str:
 
 
 def declared_schema() -> MetaData:
-    """Return the metadata of every table that a folder declares in its `tables.py`.
+    """Return the metadata of every table that a folder, however deep, declares in its `tables.py`.
 
     By name rather than by import: db lies below the folders whose tables it creates.
     """
-    for folder in pkgutil.iter_modules(bottega.__path__, "bottega."):
-        if folder.ispkg and find_spec(f"{folder.name}.tables"):
-            importlib.import_module(f"{folder.name}.tables")
+    for module in pkgutil.walk_packages(bottega.__path__, "bottega."):
+        if module.name.endswith(".tables"):
+            importlib.import_module(module.name)
     return Base.metadata
 
 

@@ -4,12 +4,16 @@ import uuid
 from decimal import Decimal, InvalidOperation
 
 import click
+from rich.console import Console
+from rich.table import Table
 
 from bottega.billing import ledger
+from bottega.billing.payments.types import Checkout
 from bottega.billing.types import Cause, TransactionType
 from bottega.bootstrap import App
 from bottega.config import Settings
 from bottega.core.money import show_credits
+from bottega.entrypoints.cli import words
 from bottega.entrypoints.cli.running import fail, local_username, run_app
 
 CENT = Decimal("0.01")
@@ -56,6 +60,34 @@ def grant(amount: str, user: str | None) -> None:
 
     available = run_app(work, settings=Settings.load())
     click.echo(f"Granted {show_credits(granted)}; {show_credits(available)} credits are available.")
+
+
+@credits.command()
+def packages() -> None:
+    """List what can be bought."""
+    settings = Settings.load()
+    table = Table(box=None, pad_edge=False)
+    for heading in ("Package", "Credits", "Price", "Telegram Stars"):
+        table.add_column(heading)
+    for package in settings.payments.packages:
+        price = words.money(package.price_minor, currency=settings.payments.payment_currency)
+        table.add_row(package.name, f"{package.credits:,}", price, f"{package.stars:,}")
+    Console().print(table)
+
+
+@credits.command()
+@click.argument("package")
+@click.option("--user", default=None, help="For whose account [default: yours].")
+@click.option("--gateway", default=None, help="Where to pay: stripe, telegram_stars, development.")
+def buy(package: str, user: str | None, gateway: str | None) -> None:
+    """Order PACKAGE and print the page where it is paid. The credits come when it is."""
+
+    async def work(app: App) -> Checkout:
+        user_id = await app.local_user(user or local_username())
+        return await app.payments.create_checkout(user_id=user_id, package=package, gateway=gateway)
+
+    checkout = run_app(work, settings=Settings.load())
+    click.echo(f"Order {checkout.order_id}. Pay here:\n{checkout.url}")
 
 
 def _amount(text: str) -> Decimal:

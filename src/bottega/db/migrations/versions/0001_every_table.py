@@ -101,16 +101,13 @@ def upgrade() -> None:
     op.create_index("ix_outbox_due", "outbox", ["wake_at"], unique=False, postgresql_where=sa.text("sent_at IS NULL"))
     op.create_table(
         "processed_webhook_events",
-        sa.Column("provider", sa.String(length=50), nullable=False),
+        sa.Column("gateway", sa.String(length=20), nullable=False),
         sa.Column("event_id", sa.String(length=255), nullable=False),
         sa.Column("type", sa.String(length=100), nullable=False),
         sa.Column("payload_sha256", sa.String(length=64), nullable=False),
         sa.Column("status", sa.String(length=20), nullable=False),
-        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("error", sa.Text(), nullable=True),
         sa.Column("received_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("applied_at", sa.DateTime(timezone=True), nullable=True),
-        sa.PrimaryKeyConstraint("provider", "event_id", name=op.f("pk_processed_webhook_events")),
+        sa.PrimaryKeyConstraint("gateway", "event_id", name=op.f("pk_processed_webhook_events")),
     )
     op.create_table(
         "users",
@@ -169,25 +166,59 @@ def upgrade() -> None:
         "payment_orders",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("user_id", sa.Integer(), nullable=False),
-        sa.Column("provider", sa.String(length=50), nullable=False),
+        sa.Column("gateway", sa.String(length=20), nullable=False),
         sa.Column("package", sa.String(length=50), nullable=False),
         sa.Column("credits", sa.Numeric(precision=20, scale=8), nullable=False),
-        sa.Column("amount_minor", sa.Integer(), nullable=False),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=False),
         sa.Column("currency", sa.String(length=10), nullable=False),
+        sa.Column("livemode", sa.Boolean(), nullable=False),
+        sa.Column("payer", sa.String(length=255), nullable=False),
+        sa.Column("session_id", sa.String(length=255), nullable=True),
         sa.Column("state", sa.String(length=20), server_default="created", nullable=False),
-        sa.Column("provider_session_id", sa.String(length=255), nullable=True),
-        sa.Column("provider_payment_id", sa.String(length=255), nullable=True),
-        sa.Column("refunded_minor", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("problem", sa.Text(), nullable=True),
+        sa.Column("refunded_minor", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("credits > 0 AND amount_minor > 0", name=op.f("ck_payment_orders_positive")),
+        sa.CheckConstraint(
+            "state IN ('created', 'pending', 'paid', 'partially_refunded', 'refunded', 'disputed', 'failed',"
+            " 'expired', 'mismatched')",
+            name=op.f("ck_payment_orders_state"),
+        ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_payment_orders_user_id_users")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_payment_orders")),
-        sa.UniqueConstraint(
-            "provider", "provider_payment_id", name=op.f("uq_payment_orders_provider_provider_payment_id")
-        ),
-        sa.UniqueConstraint("provider_session_id", name=op.f("uq_payment_orders_provider_session_id")),
     )
-    op.create_index(op.f("ix_payment_orders_user_id"), "payment_orders", ["user_id"], unique=False)
+    op.create_index(
+        op.f("ix_payment_orders_user_id_created_at"), "payment_orders", ["user_id", "created_at"], unique=False
+    )
+    op.create_table(
+        "payment_facts",
+        sa.Column("gateway", sa.String(length=20), nullable=False),
+        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("object_id", sa.String(length=255), nullable=False),
+        sa.Column("payment_id", sa.String(length=255), nullable=True),
+        sa.Column("order_id", sa.Uuid(), nullable=True),
+        sa.Column("rank", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=True),
+        sa.Column("currency", sa.String(length=10), nullable=True),
+        sa.Column("livemode", sa.Boolean(), nullable=True),
+        sa.Column("payer", sa.String(length=255), nullable=True),
+        sa.Column("package", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "kind IN ('submitted', 'paid', 'failed', 'expired', 'refunded', 'refund', 'dispute')",
+            name=op.f("ck_payment_facts_kind"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["order_id"], ["payment_orders.id"], name=op.f("fk_payment_facts_order_id_payment_orders")
+        ),
+        sa.PrimaryKeyConstraint("gateway", "kind", "object_id", name=op.f("pk_payment_facts")),
+    )
+    op.create_index(
+        op.f("ix_payment_facts_gateway_payment_id"), "payment_facts", ["gateway", "payment_id"], unique=False
+    )
+    op.create_index(op.f("ix_payment_facts_order_id"), "payment_facts", ["order_id"], unique=False)
     op.create_table(
         "projects",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -557,6 +588,26 @@ def upgrade() -> None:
         sa.UniqueConstraint("idempotency_key", name=op.f("uq_credit_transactions_idempotency_key")),
     )
     op.create_index(op.f("ix_credit_transactions_user_id_id"), "credit_transactions", ["user_id", "id"], unique=False)
+    op.create_table(
+        "payment_postings",
+        sa.Column("credit_transaction_id", sa.BigInteger(), nullable=False),
+        sa.Column("order_id", sa.Uuid(), nullable=False),
+        sa.Column("payment", sa.String(length=255), nullable=False),
+        sa.Column("component", sa.String(length=20), nullable=False),
+        sa.CheckConstraint(
+            "component IN ('purchase', 'refund', 'dispute')", name=op.f("ck_payment_postings_component")
+        ),
+        sa.ForeignKeyConstraint(
+            ["credit_transaction_id"],
+            ["credit_transactions.id"],
+            name=op.f("fk_payment_postings_credit_transaction_id_credit_transactions"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["order_id"], ["payment_orders.id"], name=op.f("fk_payment_postings_order_id_payment_orders")
+        ),
+        sa.PrimaryKeyConstraint("credit_transaction_id", name=op.f("pk_payment_postings")),
+    )
+    op.create_index(op.f("ix_payment_postings_order_id"), "payment_postings", ["order_id"], unique=False)
     for statement in RULES:
         op.execute(statement)
 

@@ -1,0 +1,94 @@
+"""`bottega payments`: what people ordered and paid, giving money back, and asking the gateways what was missed."""
+
+import uuid
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from bottega.billing.payments.service import Reconciled, Refunded
+from bottega.billing.payments.types import ListedOrder
+from bottega.bootstrap import App
+from bottega.config import Settings
+from bottega.entrypoints.cli import words
+from bottega.entrypoints.cli.running import Exit, fail, run_app
+
+
+@click.group()
+def payments() -> None:
+    """See, refund and reconcile payments."""
+
+
+@payments.command(name="list")
+@click.option("--user", default=None, help="Whose orders [default: everybody's].")
+def list_(user: str | None) -> None:
+    """List orders, newest first, and what does not match one."""
+
+    async def work(app: App) -> tuple[tuple[ListedOrder, ...], tuple[tuple[str, str], ...]]:
+        user_id = None if user is None else await app.local_user(user)
+        return await app.payments.orders(user_id=user_id), await app.payments.unmatched()
+
+    orders, unmatched = run_app(work, settings=Settings.load())
+    console = Console(soft_wrap=True)
+    console.print(_table(orders) if orders else "There are no orders.")
+    for listed in orders:
+        if listed.problem:
+            console.print(f"Order {listed.order.id} was not paid as ordered: {words.shown(listed.problem)}")
+    for gateway, name in unmatched:
+        console.print(f"{gateway}: the payment {words.shown(name)} is for no order of ours.")
+
+
+@payments.command()
+@click.argument("order")
+@click.argument("amount", type=click.IntRange(min=1), required=False)
+def refund(order: str, amount: int | None) -> None:
+    """Refund ORDER, all that is left or AMOUNT of it (in cents); its credits are taken back."""
+    order_id = _order_id(order)
+
+    async def work(app: App) -> Refunded:
+        return await app.payments.refund(order_id, amount)
+
+    refunded = run_app(work, settings=Settings.load())
+    click.echo(f"Refunded {words.money(refunded.amount_minor, currency=refunded.currency)} of order {order_id}.")
+
+
+@payments.command()
+@click.option("--days", default=3, show_default=True, type=click.IntRange(1, 365), help="How far to look back.")
+def reconcile(days: int) -> None:
+    """Ask the gateways what they know, and mend what a lost webhook left behind."""
+
+    async def work(app: App) -> Reconciled:
+        return await app.payments.reconcile(days=days)
+
+    outcome = run_app(work, settings=Settings.load())
+    for order_id in outcome.healed:
+        click.echo(f"Mended order {order_id}.")
+    click.echo(f"Looked at {outcome.facts} reports; mended {len(outcome.healed)} orders.")
+    if outcome.failed:
+        fail("\n".join(outcome.failed), code=Exit.PROVIDER_FAILED)
+
+
+def _table(orders: tuple[ListedOrder, ...]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("Order", "Account", "Package", "Price", "Refunded", "State", "Through", "When"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "Order")
+    for listed in orders:
+        order = listed.order
+        table.add_row(
+            str(order.id),
+            str(order.user_id),
+            order.package,
+            words.money(order.amount_minor, currency=order.currency),
+            words.money(listed.refunded_minor, currency=order.currency) if listed.refunded_minor else "",
+            listed.state.value,
+            order.gateway,
+            f"{listed.created_at:%Y-%m-%d %H:%M}",
+        )
+    return table
+
+
+def _order_id(text: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(text.strip())
+    except ValueError:
+        fail(f"{text[:80]!r} is not an order. `bottega payments list` shows them.")
