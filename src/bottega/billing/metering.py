@@ -99,7 +99,7 @@ class Metering:
         try:
             yield llm
         except BaseException:
-            await asyncio.shield(llm.abandon(status="failed"))
+            await asyncio.shield(llm.abandon(status="failed", error_code="defect"))
             raise
         async with self.database.transaction() as session:
             await llm.settle(session)
@@ -174,11 +174,19 @@ class MeteredLLM:
                 _log.warning("billing.call.unbilled", usage_id=owed.usage_id, credits=str(settlement.unbilled))
         return charged
 
-    async def abandon(self, *, status: Uncharged = "fenced") -> None:
+    async def forgive(self, session: AsyncSession, *, error_code: str) -> None:
+        """Charge nothing for replies that were of no use, in the caller's transaction. The record says why."""
+        await self._void_owed(session, status=CallStatus.FAILED, error_code=error_code)
+
+    async def abandon(self, *, status: Uncharged = "fenced", error_code: str | None = None) -> None:
         """Charge nothing for replies that came to nothing, in a transaction of its own. Settled ones stay settled."""
         async with self._metering.database.transaction() as session:
-            for owed in self._owed:
-                await ledger.void(session, usage_id=owed.usage_id, status=CallStatus(status), outcome=owed.outcome)
+            await self._void_owed(session, status=CallStatus(status), error_code=error_code)
+
+    async def _void_owed(self, session: AsyncSession, *, status: CallStatus, error_code: str | None) -> None:
+        for owed in self._owed:
+            outcome = replace(owed.outcome, error_code=error_code)
+            await ledger.void(session, usage_id=owed.usage_id, status=status, outcome=outcome)
 
     async def _attempt(self, request: CompletionRequest, observer: CallObserver | None) -> Completion:
         started = await self._start(request)
@@ -198,7 +206,8 @@ class MeteredLLM:
     async def _give_up_shortened(self, request: CompletionRequest, owed: _Owed) -> NoReturn:
         """Charge nothing for a reply that was cut because the credits allowed no longer one; say what it would take."""
         async with self._metering.database.transaction() as session:
-            await ledger.void(session, usage_id=owed.usage_id, status=CallStatus.FAILED, outcome=owed.outcome)
+            outcome = replace(owed.outcome, error_code="short_of_credits")
+            await ledger.void(session, usage_id=owed.usage_id, status=CallStatus.FAILED, outcome=outcome)
             price = await self._metering.prices.price(session, model=request.model)
             available = await ledger.available(session, user_id=self._user_id)
         needed = charge_credits(worst_case_usd(price, request), terms=self._metering.terms)
