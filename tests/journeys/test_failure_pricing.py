@@ -7,8 +7,9 @@ from sqlalchemy import select
 
 from bottega.billing.metering import MeteredLLM
 from bottega.billing.tables import ApiKeyUsage
+from bottega.orchestration import advance
 from bottega.orchestration.orchestrator import Status
-from bottega.orchestration.state import RunState, StopCode
+from bottega.orchestration.state import RunState, StepKind, StopCode
 from bottega.orchestration.steps import catalogue
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench
 from bottega.orchestration.tables import Step
@@ -92,13 +93,13 @@ async def test_a_refusal_is_not_charged(open_workshop: OpenWorkshop) -> None:
 async def test_what_our_own_defect_wasted_is_not_charged(
     open_workshop: OpenWorkshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sound = catalogue.EXECUTORS["plan"]  # type: ignore[index]
+    sound = catalogue.EXECUTORS[StepKind.PLAN]
 
     async def defective(situation: Situation, bench: Workbench) -> StepResult:
         await sound(situation, bench)
         raise KeyError("oops")
 
-    monkeypatch.setitem(catalogue.EXECUTORS, "plan", defective)  # type: ignore[arg-type]
+    monkeypatch.setattr(advance, "EXECUTORS", {**catalogue.EXECUTORS, StepKind.PLAN: defective})
     workshop = await open_workshop(scripts.GOOD)
     stopped = await workshop.build(scripts.BRIEF)
     assert stopped.stop_code is StopCode.DEFECT

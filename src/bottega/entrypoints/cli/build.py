@@ -236,7 +236,13 @@ class Build:
             asked = [(question.text, question.options) for question in await self._unanswered(status)]
             return words.unanswered(project_id=project_id, questions=asked)
         choices = self._stopped.choices if self._stopped else ()
-        return words.stopped(project_id=project_id, reason=status.reason, choices=choices, stop_code=status.stop_code)
+        return words.stopped(
+            project_id=project_id,
+            reason=status.reason,
+            choices=choices,
+            stop_code=status.stop_code,
+            needed=status.credits_needed,
+        )
 
     async def _unanswered(self, status: Status) -> tuple[Question, ...]:
         if status.stop_code is not StopCode.QUESTIONS:
@@ -279,6 +285,6 @@ def exit_code(status: Status) -> int:
         return Exit.PROVIDER_FAILED
     if status.stop_code is StopCode.CONFIGURATION:
         return Exit.USAGE
-    if status.stop_code is StopCode.OUT_OF_CREDITS:
+    if status.stop_code in {StopCode.OUT_OF_CREDITS, StopCode.PROJECT_LIMIT}:
         return Exit.OUT_OF_CREDITS
     return Exit.NEEDS_PERSON

@@ -1,5 +1,7 @@
 """`bottega projects`, `status`, `download` and `cancel`: looking at one's projects and taking them along."""
 
+import uuid
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import click
@@ -10,7 +12,7 @@ from bottega.bootstrap import App
 from bottega.config import Settings
 from bottega.core.money import show_credits
 from bottega.entrypoints.cli import delivery, words
-from bottega.entrypoints.cli.running import local_username, parse_project_id, run_app
+from bottega.entrypoints.cli.running import fail, local_username, parse_project_id, run_app
 from bottega.orchestration.orchestrator import NothingToDo, Status
 
 WIDE = 600
@@ -107,6 +109,33 @@ def pause(project: str) -> None:
 
     run_app(work, settings=Settings.load())
     click.echo(f"Paused. Go on with: bottega resume {project_id}")
+
+
+@click.command()
+@click.argument("project")
+@click.argument("credits")
+def limit(project: str, credits: str) -> None:
+    """Let PROJECT (its id) cost no more than CREDITS, all in all; `none` lifts the limit."""
+    project_id = parse_project_id(project)
+    most = None if credits.strip().lower() == "none" else parse_limit(credits)
+
+    async def work(app: App) -> tuple[Status, tuple[uuid.UUID, ...]]:
+        user_id = await app.local_user(local_username())
+        woken = await app.orchestrator.limit_project(user_id=user_id, project_id=project_id, credits=most)
+        return await app.orchestrator.status(user_id=user_id, project_id=project_id), woken
+
+    now, woken = run_app(work, settings=Settings.load())
+    click.echo(words.limited(limit=now.credit_limit, spent=now.credits_charged))
+    if woken:
+        click.echo(words.goes_on([str(one) for one in woken]))
+
+
+def parse_limit(text: str) -> Decimal:
+    """Return the credits, or end the command; NaN and the like are refused where the limit is set."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        fail(f"{text[:80]!r} is not a number of credits. Try: bottega limit PROJECT 50, or none")
 
 
 @click.command()
