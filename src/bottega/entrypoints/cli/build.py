@@ -225,6 +225,8 @@ class Build:
             receipt = await self._app.orchestrator.receipt(user_id=self._user_id, project_id=self._project_id)
             self._screen.say("")
             self._screen.console.print(delivery.receipt_table(receipt))
+            value = self._app.settings.billing.platform_credit_value_usd
+            self._screen.say(f"[dim]{delivery.receipt_notes(receipt, credit_value_usd=value)}[/]")
             self._screen.say(f"\n[bold green]Delivered[/] {words.shown(str(path), limit=words.LONG)}")
         else:
             self._screen.say(await self._why_stopped(status))

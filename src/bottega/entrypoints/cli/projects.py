@@ -14,6 +14,7 @@ from bottega.core.money import show_credits
 from bottega.entrypoints.cli import delivery, words
 from bottega.entrypoints.cli.running import fail, local_username, parse_project_id, run_app
 from bottega.orchestration.orchestrator import NothingToDo, Status
+from bottega.orchestration.state import StopCode
 
 WIDE = 600
 
@@ -55,7 +56,15 @@ def status(project: str) -> None:
         )
         if now.reason:
             console.print(words.shown(now.reason, limit=words.LONG))
+        if now.stop_code is StopCode.OUT_OF_CREDITS:
+            console.print("\n".join(words.how_to_top_up(now.credits_needed or Decimal(0))), soft_wrap=True)
         console.print(words.todo(now.todo_markdown))
+        if now.credit_limit is not None:
+            console.print(words.limited(limit=now.credit_limit, spent=now.credits_charged))
+        if receipt := await app.orchestrator.receipt(user_id=user_id, project_id=project_id):
+            value = app.settings.billing.platform_credit_value_usd
+            console.print(delivery.receipt_table(receipt))
+            console.print(delivery.receipt_notes(receipt, credit_value_usd=value), soft_wrap=True)
 
     run_app(work, settings=Settings.load())
 
