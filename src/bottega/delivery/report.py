@@ -94,9 +94,7 @@ def receipt_notes(lines: Sequence[ReceiptLine], *, credit_value_usd: Decimal) ->
     if sum(line.calls_not_charged for line in lines):
         notes.append(f"Not charged: {_causes(lines)}. What they cost is the platform's loss, not yours.")
     if unbilled := sum((line.unbilled for line in lines), Decimal(0)):
-        notes.append(
-            f"Not billed, because more was used than had been set aside or was there: {_exact(unbilled)} credits."
-        )
+        notes.append(f"Not billed, because neither what was set aside nor the balance covered it: {_exact(unbilled)}.")
     return notes
 
 
