@@ -46,6 +46,16 @@ class RetryPolicy(Protocol):
         ...
 
 
+class Shorten(Protocol):
+    def __call__(self, request: CompletionRequest, *, max_output_tokens: int) -> CompletionRequest:
+        """Return the request with less room for its reply; fewer tokens never make it longer."""
+        ...
+
+
+def only_shorter(request: CompletionRequest, *, max_output_tokens: int) -> CompletionRequest:
+    return replace(request, max_output_tokens=max_output_tokens)
+
+
 OnRetry = Callable[[ProviderError, float], None]
 
 
@@ -60,6 +70,7 @@ class Metering:
     clock: Clock
     prices: PriceBook
     hold_ttl_seconds: float = 1800.0
+    shorten: Shorten = only_shorter
 
     def account(
         self,
@@ -252,10 +263,11 @@ class MeteredLLM:
         if not terms.markup:
             return None
         budget_usd = available * terms.credit_value_usd / terms.markup
-        tokens = output_tokens_within(price, request, budget_usd=budget_usd)
+        longest = self._metering.shorten(request, max_output_tokens=request.max_output_tokens)
+        tokens = output_tokens_within(price, longest, budget_usd=budget_usd)
         if tokens * _SMALLEST_SHARE < request.max_output_tokens:
             return None
-        return replace(request, max_output_tokens=tokens)
+        return self._metering.shorten(request, max_output_tokens=tokens)
 
     async def _void(self, started: _Started, *, error: BaseException, elapsed_ms: int) -> None:
         status, outcome = _ending(error, price=started.price, elapsed_ms=elapsed_ms)

@@ -110,7 +110,15 @@ async def start(app: App, brief: str, options: Options) -> int:
     """Begin a project; return the command's exit code."""
     user_id = await app.local_user(local_username())
     project_id = await app.orchestrator.start_project(user_id=user_id, channel="cli", brief=brief)
+    await _warn_of_few_credits(app, user_id=user_id)
     return await Build(app=app, user_id=user_id, project_id=project_id, options=options).run()
+
+
+async def _warn_of_few_credits(app: App, *, user_id: int) -> None:
+    """Say before anything is paid for that planning will have to make do with a short reply."""
+    available, needed = await app.available_credits(user_id), await app.credits_for_a_plan()
+    if available < needed:
+        click.echo(words.few_credits(available=available, needed=needed), err=True)
 
 
 async def go_on(app: App, project_id: uuid.UUID, options: Options, *, username: str | None = None) -> int:

@@ -157,6 +157,18 @@ def stopped(
     return "\n".join([*lines, f"Go on with: bottega resume {project_id}"])
 
 
+def few_credits(*, available: Decimal, needed: Decimal) -> str:
+    """Return what somebody with few credits should know before a build begins."""
+    have, want = show_credits(available), show_credits(needed)
+    return "\n".join(
+        [
+            f"You have {have} credits. Planning sets {want} aside and gives back what it does not use; with fewer, the",
+            "model is asked to be brief, a reply that is cut is not charged, and the project waits for credits.",
+            *how_to_top_up(needed),
+        ]
+    )
+
+
 def how_to_top_up(needed: Decimal) -> list[str]:
     """Return how to get at least this many credits, for a person and for whoever runs the installation."""
     enough = max(int(needed.to_integral_value(rounding=ROUND_CEILING)), 100)
