@@ -87,7 +87,11 @@ class App:
             return (await open_account(session, initial_credits=initial, username=username)).id
 
     async def credits_for_a_plan(self) -> Decimal:
-        """Return what planning sets aside for the longest reply it may get; most of it is given back."""
+        """Return what planning sets aside for the longest reply it may get; most of it is given back.
+
+        Raises:
+            UnpricedModel
+        """
         model = ModelName.parse(self.settings.models.architect_model)
         async with self.database.transaction() as session:
             price = await active_price(session, model=model)

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from bottega.billing.prices import UnpricedModel
 from bottega.bootstrap import App
 from bottega.config import Settings
 from bottega.entrypoints.cli import delivery, dialogue, words
@@ -116,7 +117,11 @@ async def start(app: App, brief: str, options: Options) -> int:
 
 async def _warn_of_few_credits(app: App, *, user_id: int) -> None:
     """Say before anything is paid for that planning will have to make do with a short reply."""
-    available, needed = await app.available_credits(user_id), await app.credits_for_a_plan()
+    available = await app.available_credits(user_id)
+    try:
+        needed = await app.credits_for_a_plan()
+    except UnpricedModel:
+        return  # the first step stops for it, with the way out
     if available < needed:
         click.echo(words.few_credits(available=available, needed=needed), err=True)
 

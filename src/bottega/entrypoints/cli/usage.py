@@ -41,7 +41,12 @@ def usage() -> None:
 
 
 @usage.command()
-@click.option("--by", default="project", type=click.Choice(list(Dimension)), help="Lines for each [default: project].")
+@click.option(
+    "--by",
+    default="project",
+    type=click.Choice([one.value for one in Dimension]),
+    help="Lines for each [default: project].",
+)
 @click.option("--since", help="The first day, as in 2026-11-20 [default: the first there is].")
 @click.option("--until", help="The last day, included [default: today].")
 @click.option("--csv", "with_csv", is_flag=True, help="Print CSV with exact amounts, without the total.")
