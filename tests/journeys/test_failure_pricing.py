@@ -1,12 +1,14 @@
 """Who pays when a model's reply is of no use: the person for the first in a row, and for no other failure of ours."""
 
+import io
+import zipfile
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from bottega.billing.metering import MeteredLLM
-from bottega.billing.tables import ApiKeyUsage
+from bottega.billing.tables import ApiKeyUsage, CreditTransaction
 from bottega.orchestration import advance
 from bottega.orchestration.orchestrator import Status
 from bottega.orchestration.state import RunState, StepKind, StopCode
@@ -125,4 +127,39 @@ async def test_a_reply_is_forgiven_with_its_step_or_not_at_all(
     assert stopped.stop_code is StopCode.DEFECT
     assert await journaled(workshop, stopped, "plan") == [("unusable", True)]
     assert [call.error_code for call in await calls_for(workshop, "plan")] == [None, "defect"]
+    await workshop.audit()
+
+
+async def test_a_receipt_with_failures_adds_up_to_the_ledger_and_says_why_nobody_paid(
+    open_workshop: OpenWorkshop,
+) -> None:
+    script = {
+        **scripts.GOOD,
+        "gather-1.error.json": '{"error": "overloaded", "retry_after": 0.01}',
+        "plan-1.error.json": '{"error": "refused"}',
+        "plan-2.md": MALFORMED,
+        "plan-3.md": scripts.GOOD["plan-1.md"],
+        **{f"implement-T1-{n}.md": MALFORMED + str(n) for n in (1, 2)},
+        "implement-T1-3.md": scripts.GOOD["implement-T1-1.md"],
+    }
+    workshop = await open_workshop(script)
+    status = await workshop.build(scripts.BRIEF)
+    assert status.state is RunState.DONE
+    async with workshop.app.database.transaction() as session:
+        spent = select(func.sum(CreditTransaction.credits_amount)).where(
+            CreditTransaction.project_id == status.project_id
+        )
+        charged = -(await session.execute(spent)).scalar_one()
+    content = await workshop.app.storage.get(key=status.archive_key or "")
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith("RECEIPT.md")]
+        text = archive.read(name).decode()
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in text.splitlines() if row.startswith("| ")]
+    parts, total = rows[2:-1], rows[-1]
+    assert sum(Decimal(row[-1]) for row in parts) == Decimal(total[-1]) == charged == status.credits_charged
+    assert [int(row[2]) for row in parts] == [1, 2, 1, 0, 0]
+    assert (
+        "Not charged: 1 call failed at the provider; 1 call refused by the model;"
+        " 2 calls answered with an unusable reply, again."
+    ) in text
     await workshop.audit()

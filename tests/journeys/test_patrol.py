@@ -15,7 +15,7 @@ from bottega.billing import ledger
 from bottega.billing.types import Cause, TransactionType
 from bottega.bootstrap import Pace
 from bottega.entrypoints.cli.app import main
-from bottega.orchestration import events
+from bottega.orchestration import events, funding
 from bottega.orchestration.orchestrator import Status
 from bottega.orchestration.runner import InProcessRunner
 from bottega.orchestration.state import RunState, StopCode
@@ -231,4 +231,25 @@ async def test_a_limit_stops_with_its_own_sentence_and_raising_it_goes_on(
     assert said.output.splitlines()[0] == f"The project has no limit; {stopped.credits_charged:.2f} credits are spent."
     assert f"  bottega resume {project_id}" in said.output
     assert (await workshop.run(project_id)).state is RunState.DONE
+    await workshop.audit()
+
+
+@pytest.mark.parametrize(("wish", "state"), [("pause", RunState.PAUSED), ("cancel", RunState.CANCELLED)])
+async def test_a_wish_is_stronger_than_a_top_up_that_comes_at_the_same_moment(
+    wish: str, state: RunState, open_workshop: OpenWorkshop
+) -> None:
+    workshop = await open_workshop(scripts.GOOD, credits=Decimal("0.001"))
+    project_id = await workshop.start(scripts.BRIEF)
+    assert (await workshop.run(project_id)).state is RunState.CREDITS
+
+    async def top_up() -> None:
+        async with workshop.app.database.transaction() as session:
+            cause = Cause(type=TransactionType.PURCHASE, idempotency_key="at the same moment")
+            await ledger.grant(session, user_id=workshop.user_id, credits=Decimal(500), cause=cause)
+            await funding.wake_for_credits(session, workshop.user_id)
+
+    ask = getattr(workshop.app.orchestrator, wish)
+    await asyncio.gather(ask(user_id=workshop.user_id, project_id=project_id), top_up())
+    assert (await workshop.status(project_id)).state is state
+    assert (await workshop.run(project_id)).state is state
     await workshop.audit()

@@ -20,7 +20,8 @@ SELECT task_key, task_type AS purpose, model_provider || '/' || model_name AS mo
        sum(credits_charged) AS credits, sum(credits_unbilled) AS credits_unbilled,
        COALESCE(sum(actual_cost_usd) FILTER (WHERE status = 'settled'), 0) AS cost_usd,
        COALESCE(sum(actual_cost_usd) FILTER (WHERE status <> 'settled'), 0) AS failed_cost_usd,
-       array_agg(status || ':' || COALESCE(error_code, '')) FILTER (WHERE status NOT IN ('settled', 'started')) AS ends
+       array_agg(status || ':' || COALESCE(error_code, '') ORDER BY api_key_usage.id)
+           FILTER (WHERE status NOT IN ('settled', 'started')) AS ends
 FROM api_key_usage LEFT JOIN api_keys ON api_keys.id = api_key_id
 WHERE project_id = :project_id
 GROUP BY task_key, task_type, model
