@@ -4,7 +4,7 @@ A run wakes at the step it stopped at, when the account and the project's limit 
 run that wakes counts against the rest: what suffices for one wakes one, in the order in which the runs began. A wish
 to pause or cancel is stronger than any top-up. Waking twice changes nothing.
 
-Locks are taken as the ledger takes them: the person first, then runs, then projects.
+Locks are taken as the ledger takes them: the person first (never their key), then runs, then projects.
 """
 
 import uuid
@@ -93,7 +93,7 @@ async def limit_project(
 
 
 async def _lock_person(session: AsyncSession, *, user_id: int) -> None:
-    await session.execute(select(User.id).where(User.id == user_id).with_for_update())
+    await session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
 
 
 async def _available(session: AsyncSession, *, user_id: int) -> Decimal:
