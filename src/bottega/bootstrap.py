@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
+from bottega.agents.architect import PLAN_OUTPUT_TOKENS
 from bottega.agents.prompting import Prompts
 from bottega.billing import ledger
 from bottega.billing.accounts import open_account
@@ -20,7 +21,8 @@ from bottega.billing.payments.gateway import PaymentGateway
 from bottega.billing.payments.service import PaymentService
 from bottega.billing.payments.telegram_stars import TelegramStars
 from bottega.billing.price_sync import PriceSync
-from bottega.billing.prices import PriceBook, seed_prices
+from bottega.billing.prices import PriceBook, active_price, seed_prices
+from bottega.billing.pricing import charge_credits, cost_usd
 from bottega.billing.quote import Quote, SizedTask, quote
 from bottega.billing.types import Terms
 from bottega.config import Settings
@@ -36,7 +38,8 @@ from bottega.llm.client import LLMClient, Patience
 from bottega.llm.gemini import Gemini
 from bottega.llm.openrouter import OpenAIChat
 from bottega.llm.retry import RetryPolicy
-from bottega.llm.types import Gateway, ModelName
+from bottega.llm.types import Gateway, ModelName, Usage
+from bottega.orchestration import funding
 from bottega.orchestration.advance import Advancer
 from bottega.orchestration.events import Announce, Event
 from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS
@@ -89,6 +92,20 @@ class App:
         async with self.database.transaction() as session:
             initial = self.settings.billing.initial_credits
             return (await open_account(session, initial_credits=initial, username=username)).id
+
+    async def credits_for_a_plan(self) -> Decimal:
+        """Return what planning sets aside for the longest reply it may get; most of it is given back.
+
+        Raises:
+            UnpricedModel
+        """
+        model = ModelName.parse(self.settings.models.architect_model)
+        async with self.database.transaction() as session:
+            price = await active_price(session, model=model)
+        longest = cost_usd(price, Usage(output_tokens=PLAN_OUTPUT_TOKENS))
+        billing = self.settings.billing
+        terms = Terms(markup=billing.markup_factor, credit_value_usd=billing.platform_credit_value_usd)
+        return charge_credits(longest, terms=terms)
 
     async def available_credits(self, user_id: int) -> Decimal:
         async with self.database.transaction() as session:
@@ -188,9 +205,10 @@ async def _assemble(
     listeners = Listeners()
     storage = _open_storage(settings, clock=clock)
     repositories = Repositories(folder=settings.platform.bottega_home / "repositories")
+    prompts = Prompts()
     bench = Workbench(
         database=database,
-        prompts=Prompts(),
+        prompts=prompts,
         architect_model=models[0],
         implementer_models=models[1:],
         checks=CheckRunner(sandbox=sandbox, limits=pace.limits),
@@ -212,6 +230,7 @@ async def _assemble(
             terms=terms,
             clock=clock,
             prices=prices,
+            shorten=prompts.shortened,
         ),
         clock=clock,
         owner=runner_name(),
@@ -280,7 +299,13 @@ def _payments(settings: Settings, *, database: Database, clock: Clock) -> Paymen
         gateways=_payment_gateways(settings, clock=clock),
         packages=settings.payments.packages,
         clock=clock,
+        on_top_up=_wake,
     )
+
+
+async def _wake(session: AsyncSession, user_id: int) -> None:
+    """Let what waits for credits go on, in the transaction that brings them."""
+    await funding.wake_for_credits(session, user_id)
 
 
 def _payment_gateways(settings: Settings, *, clock: Clock) -> list[PaymentGateway]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from tests.billing.scene import MODEL, RATES, TERMS, Scene, set_scene
 
+from bottega.agents.prompting import Prompts
 from bottega.billing import ledger
 from bottega.billing.ledger import InsufficientCredits
 from bottega.billing.metering import MeteredLLM, Metering
@@ -370,3 +371,46 @@ async def test_an_implausible_cost_is_billed_as_reported_and_logged(
     if told:
         said = (Decimal(log[0]["reported_usd"]), Decimal(log[0]["computed_usd"]))
         assert said == (Decimal(reported), Decimal("0.0100375"))
+
+
+@pytest.mark.parametrize("purpose", list(Purpose))
+async def test_the_floor_is_a_quarter_of_what_each_purpose_asks_for_and_not_a_token_less(
+    database: Database, purpose: Purpose
+) -> None:
+    asked = replace(REQUEST, purpose=purpose, max_output_tokens={Purpose.PLAN: 12_000}.get(purpose, 6_000))
+    quarter = replace(asked, max_output_tokens=asked.max_output_tokens // 4)
+    scene = await set_scene(database, credits="0.00000001")
+    enough = charge_credits(worst_case_usd(scene.price, quarter), terms=TERMS)
+    async with database.transaction() as session:
+        short = enough - Decimal("0.00000002")
+        cause = Cause(type=TransactionType.ADJUSTMENT, idempotency_key="just too few")
+        await ledger.grant(session, user_id=scene.user_id, credits=short, cause=cause)
+    provider = Provider(turns=[replace(REPLY, usage=Usage(output_tokens=10))])
+    with pytest.raises(InsufficientCredits) as refused:
+        await account(scene, provider).complete(asked)
+    assert refused.value.needed == charge_credits(worst_case_usd(scene.price, asked), terms=TERMS)
+    assert provider.seen == []
+    async with database.transaction() as session:
+        cause = Cause(type=TransactionType.ADJUSTMENT, idempotency_key="just enough")
+        await ledger.grant(session, user_id=scene.user_id, credits=Decimal("0.00000001"), cause=cause)
+    llm = account(scene, provider, lease_token=2)
+    await llm.complete(asked)
+    assert [request.max_output_tokens for request in provider.seen] == [quarter.max_output_tokens]
+    await settle(scene, llm)
+    assert await scene.faults() == []
+
+
+@pytest.mark.parametrize("credits", ["3", "4.9", "5.999"])
+async def test_a_shortened_request_says_so_within_what_the_credits_allow(database: Database, credits: str) -> None:
+    scene = await set_scene(database, credits=credits)
+    provider = Provider()
+    told = replace(meter(scene, provider), shorten=Prompts().shortened)
+    ids = {"user_id": scene.user_id, "project_id": scene.project_id}
+    llm = told.account(**ids, operation_key="run:1", lease_token=1)  # type: ignore[arg-type]
+    await llm.complete(REQUEST)
+    [sent] = provider.seen
+    assert f"room for {sent.max_output_tokens} tokens" in sent.system
+    assert charge_credits(worst_case_usd(scene.price, sent), terms=TERMS) <= Decimal(credits)
+    assert sent.max_output_tokens < REQUEST.max_output_tokens
+    await settle(scene, llm)
+    assert await scene.faults() == []

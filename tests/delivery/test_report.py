@@ -4,6 +4,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bottega.delivery import report
 from bottega.delivery.report import Check, Quote, ReceiptLine, render_receipt, render_tests
 
 TREE = "ab" * 20
@@ -120,8 +121,24 @@ def test_a_receipt_lists_every_part_and_the_exact_total() -> None:
         "| **Total** | 4 | 1 | 24,690 | 1,356 | 1.75000001 |\n\n"
         "One credit is 0.01 USD; the whole is 0.0175000001 USD.\n\n"
         "Quoted before the work: 1.00 to 4.50 credits.\n\n"
-        "Calls not charged failed or were cut off; what they cost is the platform's loss, not yours.\n"
+        "A call costs what its provider bills for it times this installation's factor, in credits of 0.01 USD, rounded"
+        " up once at the 8th decimal.\n\n"
+        "Not charged: 1 call failed or cut off. What they cost is the platform's loss, not yours.\n"
     )
+
+
+def test_a_receipt_says_what_was_not_charged_and_why_what_is_unbilled_and_what_own_keys_paid() -> None:
+    lines = (
+        replace(line(not_charged=3), causes={"failed at the provider": 2}, own_key_calls=2),
+        replace(line(not_charged=1), causes={"failed at the provider": 1}, unbilled=Decimal("0.25")),
+    )
+    notes = report.receipt_notes(lines, credit_value_usd=Decimal("0.01"))
+    loss = "What they cost is the platform's loss, not yours."
+    assert notes[1:] == [
+        "Paid by a key of your own, and charged here as a fee only: 2 calls.",
+        f"Not charged: 3 calls failed at the provider; 1 call failed or cut off. {loss}",
+        "Not billed, because neither what was set aside nor the balance covered it: 0.25.",
+    ]
 
 
 def test_a_receipt_of_nothing_is_zero() -> None:

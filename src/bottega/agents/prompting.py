@@ -6,6 +6,7 @@ drawn for this one prompt and certain not to occur in it, so that no text can cl
 
 import secrets
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from jinja2.runtime import Context as Scope
 
 from bottega.agents.rendering import REPLY_BYTES, clip
 from bottega.agents.types import ContextFile, Repair
-from bottega.llm.types import Message
+from bottega.llm.types import CompletionRequest, Message
 
 
 def _new_nonce() -> str:
@@ -29,6 +30,12 @@ class Prompts:
 
     def system(self, name: str) -> str:
         return self._render(f"{name}.system.md.j2")
+
+    def shortened(self, request: CompletionRequest, *, max_output_tokens: int) -> CompletionRequest:
+        """Allow a request less output and say so in it: a model that does not know its room is cut in the middle."""
+        told = self._render("short.system.md.j2", max_output_tokens=max_output_tokens)
+        system = f"{request.system}\n\n{told}".strip()
+        return replace(request, system=system, max_output_tokens=max_output_tokens)
 
     def messages(self, name: str, *, repair: Repair | None = None, **values: object) -> tuple[Message, ...]:
         """Return the request, and after it the reply to repair with its complaint, if there is one."""

@@ -2,11 +2,13 @@
 
 Locks are taken in one order everywhere: hold and call, then person, then the rest. Where a row is read `FOR UPDATE`
 inside a CTE it is read as the last writer left it, so amounts computed from it are right under any interleaving.
+A person is locked without the key (`NO KEY`): whoever updates a row that refers to them twice checks that they exist,
+and would wait for us while we wait for that row.
 """
 
 from sqlalchemy import text
 
-LOCK_PERSON = text("SELECT id FROM users WHERE id = :user_id FOR UPDATE")
+LOCK_PERSON = text("SELECT id FROM users WHERE id = :user_id FOR NO KEY UPDATE")
 
 FIND_ENTRY = text("""
 SELECT id, user_id, credits_amount, balance_after FROM credit_transactions WHERE idempotency_key = :idempotency_key
@@ -97,7 +99,7 @@ WITH call AS (
     SELECT users.id AS user_id, credit_balance, reserved,
            LEAST(CAST(:credits AS numeric), reserved + GREATEST(credit_balance - credit_held, 0)) AS charged
     FROM users JOIN call ON users.id = call.user_id
-    FOR UPDATE OF users
+    FOR NO KEY UPDATE OF users
 ), released AS (
     UPDATE credit_holds SET state = 'settled', resolved_at = now()
     FROM call WHERE credit_holds.id = hold_id AND state = 'open'
@@ -179,7 +181,7 @@ WITH due AS (
 ), freed AS (
     SELECT user_id, sum(credits_amount) AS credits FROM due GROUP BY user_id
 ), locked AS (
-    SELECT id FROM users WHERE id IN (SELECT user_id FROM freed) ORDER BY id FOR UPDATE
+    SELECT id FROM users WHERE id IN (SELECT user_id FROM freed) ORDER BY id FOR NO KEY UPDATE
 ), people AS (
     UPDATE users SET credit_held = credit_held - credits, updated_at = now()
     FROM freed JOIN locked ON locked.id = freed.user_id WHERE users.id = freed.user_id

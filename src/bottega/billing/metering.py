@@ -48,6 +48,16 @@ class RetryPolicy(Protocol):
         ...
 
 
+class Shorten(Protocol):
+    def __call__(self, request: CompletionRequest, *, max_output_tokens: int) -> CompletionRequest:
+        """Return the request with less room for its reply; fewer tokens never make it longer."""
+        ...
+
+
+def only_shorter(request: CompletionRequest, *, max_output_tokens: int) -> CompletionRequest:
+    return replace(request, max_output_tokens=max_output_tokens)
+
+
 OnRetry = Callable[[ProviderError, float], None]
 
 
@@ -62,6 +72,7 @@ class Metering:
     clock: Clock
     prices: PriceBook
     hold_ttl_seconds: float = 1800.0
+    shorten: Shorten = only_shorter
 
     def account(
         self,
@@ -101,7 +112,7 @@ class Metering:
         try:
             yield llm
         except BaseException:
-            await asyncio.shield(llm.abandon(status="failed"))
+            await asyncio.shield(llm.abandon(status="failed", error_code="defect"))
             raise
         async with self.database.transaction() as session:
             await llm.settle(session)
@@ -176,11 +187,19 @@ class MeteredLLM:
                 _log.warning("billing.call.unbilled", usage_id=owed.usage_id, credits=str(settlement.unbilled))
         return charged
 
-    async def abandon(self, *, status: Uncharged = "fenced") -> None:
+    async def forgive(self, session: AsyncSession, *, error_code: str) -> None:
+        """Charge nothing for replies that were of no use, in the caller's transaction. The record says why."""
+        await self._void_owed(session, status=CallStatus.FAILED, error_code=error_code)
+
+    async def abandon(self, *, status: Uncharged = "fenced", error_code: str | None = None) -> None:
         """Charge nothing for replies that came to nothing, in a transaction of its own. Settled ones stay settled."""
         async with self._metering.database.transaction() as session:
-            for owed in self._owed:
-                await ledger.void(session, usage_id=owed.usage_id, status=CallStatus(status), outcome=owed.outcome)
+            await self._void_owed(session, status=CallStatus(status), error_code=error_code)
+
+    async def _void_owed(self, session: AsyncSession, *, status: CallStatus, error_code: str | None) -> None:
+        for owed in self._owed:
+            outcome = replace(owed.outcome, error_code=error_code)
+            await ledger.void(session, usage_id=owed.usage_id, status=status, outcome=outcome)
 
     async def _attempt(self, request: CompletionRequest, observer: CallObserver | None) -> Completion:
         started = await self._start(request)
@@ -200,7 +219,8 @@ class MeteredLLM:
     async def _give_up_shortened(self, request: CompletionRequest, owed: _Owed) -> NoReturn:
         """Charge nothing for a reply that was cut because the credits allowed no longer one; say what it would take."""
         async with self._metering.database.transaction() as session:
-            await ledger.void(session, usage_id=owed.usage_id, status=CallStatus.FAILED, outcome=owed.outcome)
+            outcome = replace(owed.outcome, error_code="short_of_credits")
+            await ledger.void(session, usage_id=owed.usage_id, status=CallStatus.FAILED, outcome=outcome)
             price = await self._metering.prices.price(session, model=request.model)
             available = await ledger.available(session, user_id=self._user_id)
         needed = charge_credits(worst_case_usd(price, request), terms=self._metering.terms)
@@ -245,10 +265,11 @@ class MeteredLLM:
         if not terms.markup:
             return None
         budget_usd = available * terms.credit_value_usd / terms.markup
-        tokens = output_tokens_within(price, request, budget_usd=budget_usd)
+        longest = self._metering.shorten(request, max_output_tokens=request.max_output_tokens)
+        tokens = output_tokens_within(price, longest, budget_usd=budget_usd)
         if tokens * _SMALLEST_SHARE < request.max_output_tokens:
             return None
-        return replace(request, max_output_tokens=tokens)
+        return self._metering.shorten(request, max_output_tokens=tokens)
 
     async def _void(self, started: _Started, *, error: BaseException, elapsed_ms: int) -> None:
         status, outcome = _ending(error, price=started.price, elapsed_ms=elapsed_ms)

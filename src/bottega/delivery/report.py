@@ -5,8 +5,9 @@ Amounts are exact: the column of credits adds up to the total to the last decima
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from bottega.core.money import show_credits
@@ -32,7 +33,11 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptLine:
-    """The model calls of one task or other part of the work; `calls` includes `calls_not_charged`."""
+    """The model calls of one task or other part of the work; `calls` includes `calls_not_charged`.
+
+    `causes` are the latter by cause, in words; `own_key_calls` were paid by a key of the person's. `unbilled` are
+    credits that neither what was set aside nor the balance covered.
+    """
 
     title: str
     calls: int
@@ -41,6 +46,9 @@ class ReceiptLine:
     output_tokens: int
     credits: Decimal
     task_key: str | None = None
+    causes: Mapping[str, int] = field(default_factory=dict)
+    own_key_calls: int = 0
+    unbilled: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +81,34 @@ def render_receipt(*, title: str, lines: Sequence[ReceiptLine], quote: Quote | N
     ]
     if quote:
         paragraphs.append(f"Quoted before the work: {show_credits(quote.low)} to {show_credits(quote.high)} credits.")
-    if any(line.calls_not_charged for line in lines):
-        paragraphs.append("Calls not charged failed or were cut off; what they cost is the platform's loss, not yours.")
+    paragraphs += receipt_notes(lines, credit_value_usd=credit_value_usd)
     return "\n\n".join(paragraphs) + "\n"
+
+
+def receipt_notes(lines: Sequence[ReceiptLine], *, credit_value_usd: Decimal) -> list[str]:
+    """Return how the credits of a receipt arise, and what is not among them and why: one sentence or two for each."""
+    credit = f"credits of {_exact(credit_value_usd)} USD, rounded up once at the 8th decimal"
+    notes = [f"A call costs what its provider bills for it times this installation's factor, in {credit}."]
+    if own_keys := sum(line.own_key_calls for line in lines):
+        notes.append(f"Paid by a key of your own, and charged here as a fee only: {_calls(own_keys)}.")
+    if sum(line.calls_not_charged for line in lines):
+        notes.append(f"Not charged: {_causes(lines)}. What they cost is the platform's loss, not yours.")
+    if unbilled := sum((line.unbilled for line in lines), Decimal(0)):
+        notes.append(f"Not billed, because neither what was set aside nor the balance covered it: {_exact(unbilled)}.")
+    return notes
+
+
+def _causes(lines: Sequence[ReceiptLine]) -> str:
+    counted: Counter[str] = Counter()
+    for line in lines:
+        counted.update(line.causes)
+        if other := line.calls_not_charged - sum(line.causes.values()):
+            counted["failed or cut off"] += other
+    return "; ".join(f"{_calls(calls)} {cause}" for cause, calls in counted.items())
+
+
+def _calls(number: int) -> str:
+    return "1 call" if number == 1 else f"{number:,} calls"
 
 
 def _summary(checks: Sequence[Check]) -> str:

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bottega.billing.ledger import InsufficientCredits, orphan_started
+from bottega.billing.ledger import orphan_started
 from bottega.billing.metering import MeteredLLM, Metering
 from bottega.core.clock import Clock
 from bottega.llm.errors import ProviderError
@@ -131,10 +131,10 @@ class Advancer:
                 meter = self._meter(held, loaded, step)
                 todo = await situation.prepare(session, loaded=loaded, step=step, llm=meter)
                 return _Intent(step=step, todo=todo, meter=meter)
+            case Wait(stop_code=StopCode.OUT_OF_CREDITS):
+                return setbacks.too_few_to_start(needed=self._minimum_credits, available=loaded.available_credits)
             case Wait(state=state, stop_code=stop_code):
-                shortage = InsufficientCredits(needed=self._minimum_credits, available=loaded.available_credits)
-                wait = setbacks.out_of_credits(shortage) if stop_code is StopCode.OUT_OF_CREDITS else None
-                return wait or Setback(state=state, stop_code=stop_code)
+                return Setback(state=state, stop_code=stop_code)
             case Done() as done:
                 return done
 
@@ -157,13 +157,14 @@ class Advancer:
                 result = await EXECUTORS[step.kind](todo, self._bench)
             await self._journal(held, todo, step, result, meter, began)
         except asyncio.CancelledError:
-            await asyncio.shield(meter.abandon(status="orphan"))
+            await asyncio.shield(meter.abandon(status="orphan", error_code="cancelled"))
             raise
         except LeaseLost:
-            await meter.abandon(status="fenced")
+            await meter.abandon(status="fenced", error_code=LeaseLost.code)
             raise
         except Exception as error:  # noqa: BLE001  # whatever a step raises, its run must say so and keep its place
-            await meter.abandon(status="failed")
+            interrupted = isinstance(error, setbacks.Interrupted)
+            await meter.abandon(status="failed", error_code="cancelled" if interrupted else "defect")
             await self._set_aside(held, loaded, self._setback(error, todo, step))
             return False
         self._announce_all(result.events)
@@ -186,7 +187,7 @@ class Advancer:
     ) -> None:
         duration_ms = round((self._clock.monotonic() - began) * 1000)
         async with self._database.transaction() as session:
-            charged = await meter.settle(session)
+            charged = await _bill(session, meter=meter, result=result)
             entry = _entry(todo, step, result, credits_charged=charged, duration_ms=duration_ms)
             await journal.record(session, held=held, step_no=todo.run.step_no, entry=entry)
             if result.task or charged:
@@ -213,6 +214,14 @@ class Advancer:
             self._announce(event)
 
 
+async def _bill(session: AsyncSession, *, meter: MeteredLLM, result: StepResult) -> Decimal:
+    """Charge what the step's replies cost, or nothing for those that nobody is to pay for; return the credits."""
+    if result.forgiven is None:
+        return await meter.settle(session)
+    await meter.forgive(session, error_code=result.forgiven)
+    return Decimal(0)
+
+
 async def _stop(session: AsyncSession, held: Claim, loaded: situation.Loaded, setback: Setback) -> None:
     await journal.stop(
         session,
@@ -222,6 +231,7 @@ async def _stop(session: AsyncSession, held: Claim, loaded: situation.Loaded, se
         reason=setback.reason,
         wake_in_seconds=setback.wake_in_seconds,
         failures=setback.failures,
+        credits_needed=setback.credits_needed,
     )
     after = replace(loaded.view, state=setback.state)
     await progress.report(

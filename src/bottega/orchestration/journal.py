@@ -139,7 +139,7 @@ _RECORD = text(
     WITH moved AS (
         UPDATE runs
         SET step_no = step_no + 1, claims = 0, failures = 0, phase = :phase, state = :state,
-            stop_code = :stop_code, reason = :reason,
+            stop_code = :stop_code, reason = :reason, credits_needed = NULL,
             finished_at = CASE WHEN :is_final THEN clock_timestamp() END
         WHERE id = :run_id AND lease_token = :lease_token AND step_no = :step_no
         RETURNING id
@@ -162,8 +162,11 @@ async def stop(
     reason: str | None,
     wake_in_seconds: float = 0.0,
     failures: int = 0,
+    credits_needed: Decimal | None = None,
 ) -> None:
     """Leave the run in `state` without journaling a step: it waits, or tries the same step again at its wake time.
+
+    `credits_needed` is how many credits wake a run that waits for them.
 
     Raises:
         LeaseLost: the lease is no longer ours.
@@ -177,6 +180,7 @@ async def stop(
             reason=reason,
             wake_at=func.clock_timestamp() + timedelta(seconds=wake_in_seconds),
             failures=failures,
+            credits_needed=credits_needed,
             claims=0,
             finished_at=func.clock_timestamp() if state.is_final else None,
         )
@@ -184,6 +188,23 @@ async def stop(
     )
     if (await session.execute(statement)).scalar_one_or_none() is None:
         raise LeaseLost
+
+
+async def make_ready(session: AsyncSession, *, run: Run, phase: Phase) -> None:
+    """Let a run that waits or was stopped go on in `phase`, at the step it is at. The caller has locked it."""
+    values = {
+        "phase": phase,
+        "state": RunState.READY,
+        "desired": "run",
+        "stop_code": None,
+        "reason": None,
+        "credits_needed": None,
+        "claims": Run.claims if run.state == RunState.READY else 0,  # one that was cut off has not been looked at
+        "failures": 0,
+        "wake_at": func.clock_timestamp(),
+    }
+    await session.execute(update(Run).where(Run.id == run.id).values(values))
+    await session.refresh(run)
 
 
 async def live_run(session: AsyncSession, *, project_id: uuid.UUID) -> Run | None:

@@ -20,7 +20,7 @@ from bottega.core.errors import AppError
 from bottega.core.ids import new_id
 from bottega.db.transaction import Database
 from bottega.delivery.report import ReceiptLine
-from bottega.orchestration import journal, messages, packing, progress, setbacks
+from bottega.orchestration import funding, journal, messages, packing, progress, setbacks
 from bottega.orchestration.briefs import clean_brief, storable
 from bottega.orchestration.events import Event, PlanApproved, ProjectStarted, RunResumed
 from bottega.orchestration.messages import (
@@ -68,6 +68,8 @@ class Status:
     quote_low_credits: Decimal | None
     quote_high_credits: Decimal | None
     credits_charged: Decimal
+    credits_needed: Decimal | None  # while it waits for credits: how many
+    credit_limit: Decimal | None
     archive_key: str | None
 
 
@@ -237,6 +239,17 @@ class ModelOrchestrator:
             events = () if loaded.view.state is RunState.READY else (RunResumed(),)
             await self._go_on(session, project_id=project_id, phase=loaded.view.phase, events=events)
 
+    async def limit_project(
+        self, *, user_id: int, project_id: uuid.UUID, credits: Decimal | None
+    ) -> tuple[uuid.UUID, ...]:
+        """Set what a project may cost, all in all (None: no limit); return the projects that go on because of it.
+
+        Raises:
+            InvalidLimit, UnknownProject
+        """
+        async with self._database.transaction() as session:
+            return await funding.limit_project(session, user_id=user_id, project_id=project_id, credits=credits)
+
     async def projects(self, *, user_id: int) -> Sequence[Project]:
         """Return the person's projects, newest first."""
         async with self._database.transaction() as session:
@@ -260,6 +273,8 @@ class ModelOrchestrator:
             quote_low_credits=project.quote_low_credits,
             quote_high_credits=project.estimated_credit_cost,
             credits_charged=project.actual_credit_cost,
+            credits_needed=run.credits_needed if run else None,
+            credit_limit=project.credit_limit,
             archive_key=project.archive_key,
         )
 
@@ -302,18 +317,7 @@ class ModelOrchestrator:
         run = await journal.live_run(session, project_id=project_id)
         if run is None:
             raise NothingToDo("The project is finished.")
-        values = {
-            "phase": phase,
-            "state": RunState.READY,
-            "desired": "run",
-            "stop_code": None,
-            "reason": None,
-            "claims": Run.claims if run.state == RunState.READY else 0,  # one that was cut off has not been looked at
-            "failures": 0,
-            "wake_at": func.clock_timestamp(),
-        }
-        await session.execute(update(Run).where(Run.id == run.id).values(values))
-        await session.refresh(run)
+        await journal.make_ready(session, run=run, phase=phase)
         loaded = await load(session, run_id=run.id, minimum_credits=Decimal(0))
         await progress.report(
             session, project=loaded.project, run_id=run.id, view=loaded.view, stop_code=None, events=events
@@ -331,6 +335,7 @@ async def _grant(session: AsyncSession, loaded: Loaded, setback: setbacks.Setbac
         "state": setback.state,
         "stop_code": setback.stop_code,
         "reason": setback.reason,
+        "credits_needed": None,
         "finished_at": func.clock_timestamp() if setback.state.is_final else None,
     }
     await session.execute(update(Run).where(Run.id == loaded.run.id).values(values))

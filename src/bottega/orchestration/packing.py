@@ -1,6 +1,7 @@
 """What goes into a project's archive, at any time: the accepted tree, its history, its evidence and its receipt."""
 
 import uuid
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -8,7 +9,7 @@ from decimal import Decimal
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bottega.billing.receipt import Receipt, receipt
+from bottega.billing.receipt import NotCharged, Receipt, receipt
 from bottega.delivery.archive import build_archive, slug
 from bottega.delivery.report import Check, Quote, ReceiptLine, render_receipt, render_tests
 from bottega.orchestration import history
@@ -25,6 +26,15 @@ _PURPOSES = {
     "readme": "README",
     "implement": "writing",
     "verify": "review",
+}
+
+_CAUSES = {
+    NotCharged.PROVIDER: "failed at the provider",
+    NotCharged.REFUSED: "refused by the model",
+    NotCharged.UNUSABLE: "answered with an unusable reply, again",
+    NotCharged.CUT_SHORT: "cut short for want of credits",
+    NotCharged.STOPPED: "stopped under way",
+    NotCharged.OURS: "lost on our side",
 }
 
 
@@ -93,6 +103,9 @@ def receipt_lines(spent: Receipt, *, titles: Mapping[str, str]) -> tuple[Receipt
             input_tokens=line.input_tokens,
             output_tokens=line.output_tokens,
             credits=line.credits,
+            causes={_CAUSES[cause]: calls for cause, calls in line.not_charged.items()},
+            own_key_calls=line.own_key_calls,
+            unbilled=line.credits_unbilled,
         )
         parts.setdefault(key, []).append(part)
     return tuple(_sum(lines) for lines in parts.values())
@@ -108,6 +121,9 @@ def _sum(lines: list[ReceiptLine]) -> ReceiptLine:
         input_tokens=sum(line.input_tokens for line in lines),
         output_tokens=sum(line.output_tokens for line in lines),
         credits=sum((line.credits for line in lines), Decimal(0)),
+        causes=sum((Counter(line.causes) for line in lines), Counter()),
+        own_key_calls=sum(line.own_key_calls for line in lines),
+        unbilled=sum((line.unbilled for line in lines), Decimal(0)),
     )
 
 

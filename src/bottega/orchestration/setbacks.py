@@ -7,8 +7,9 @@ run with a reason and the choices a person has. Nothing is journaled and nothing
 import random
 import uuid
 from dataclasses import dataclass
+from decimal import Decimal
 
-from bottega.billing.ledger import InsufficientCredits
+from bottega.billing.ledger import InsufficientCredits, ProjectLimitReached
 from bottega.core.errors import AppError
 from bottega.core.money import show_credits
 from bottega.llm.errors import ProviderError
@@ -20,6 +21,7 @@ PROVIDER_FAILURES = 6  # in a row, each after the gateway's own retries
 BACKOFF_SECONDS, BACKOFF_CAP_SECONDS = 2.0, 600.0
 _CONFIGURATION = {"no_provider_key", "unknown_provider", "unpriced_model", "invalid_price", "sandbox_unavailable"}
 TOP_UP_CHOICES = ("add credits, then resume", "cancel: stop this project")
+LIMIT_CHOICES = ("raise the project's limit, then resume", "cancel: stop this project")
 RESUME_CHOICES = ("resume: try again from here", "cancel: stop this project")
 
 
@@ -31,6 +33,7 @@ class Setback:
     events: tuple[Event, ...] = ()
     wake_in_seconds: float = 0.0
     failures: int = 0
+    credits_needed: Decimal | None = None
 
 
 class Interrupted(Exception):
@@ -49,6 +52,8 @@ def of_error(error: Exception, *, failures: int, stand_in: ModelName | None) -> 
     match error:
         case Interrupted():
             return of_desire(error.desired)
+        case ProjectLimitReached():
+            return limit_reached(error)
         case InsufficientCredits():
             return out_of_credits(error)
         case ProviderError() if error.retryable and failures + 1 < PROVIDER_FAILURES:
@@ -73,12 +78,33 @@ def of_desire(desired: str) -> Setback:
 
 
 def out_of_credits(error: InsufficientCredits) -> Setback:
+    reason = f"The next step may need up to {show_credits(error.needed)} credits and {_left(error.available)}."
+    return _short(StopCode.OUT_OF_CREDITS, reason, needed=error.needed, choices=TOP_UP_CHOICES)
+
+
+def too_few_to_start(*, needed: Decimal, available: Decimal) -> Setback:
+    reason = f"A task is started with {show_credits(needed)} credits or more, and {_left(available)}."
+    return _short(StopCode.OUT_OF_CREDITS, reason, needed=needed, choices=TOP_UP_CHOICES)
+
+
+def limit_reached(error: ProjectLimitReached) -> Setback:
     reason = (
-        f"The next step may need up to {show_credits(error.needed)} credits and {show_credits(error.available)} are"
-        " available. Everything so far is kept."
+        f"The next step may need up to {show_credits(error.needed)} credits and this project's limit leaves"
+        f" {show_credits(error.available)}."
     )
-    stopped = RunStopped(stop_code=StopCode.OUT_OF_CREDITS, reason=reason, choices=TOP_UP_CHOICES)
-    return Setback(state=RunState.CREDITS, stop_code=StopCode.OUT_OF_CREDITS, reason=reason, events=(stopped,))
+    return _short(StopCode.PROJECT_LIMIT, reason, needed=error.needed, choices=LIMIT_CHOICES)
+
+
+def _left(available: Decimal) -> str:
+    if available < 0:
+        return f"the account is {show_credits(-available)} in debt"
+    return f"{show_credits(available)} are available"
+
+
+def _short(stop_code: StopCode, reason: str, *, needed: Decimal, choices: tuple[str, ...]) -> Setback:
+    reason = f"{reason} Everything so far is kept."
+    stopped = RunStopped(stop_code=stop_code, reason=reason, choices=choices)
+    return Setback(state=RunState.CREDITS, stop_code=stop_code, reason=reason, events=(stopped,), credits_needed=needed)
 
 
 def crashed_too_often() -> Setback:

@@ -25,7 +25,7 @@ class RunState(StrEnum):
     WAITING = "waiting"  # for an answer or an approval
     REFINEMENT = "refinement"  # every rung failed a task; the person says how to go on
     PAUSED = "paused"
-    CREDITS = "credits"
+    CREDITS = "credits"  # the account or the project's limit leaves too few; `credits_needed` says how many it takes
     ATTENTION = "attention"  # it cannot go on by itself; `stop_code` and `reason` say why
     DONE = "done"
     FAILED = "failed"
@@ -44,6 +44,7 @@ class StopCode(StrEnum):
     TASK_STUCK = "task_stuck"
     PAUSED = "paused"
     OUT_OF_CREDITS = "out_of_credits"
+    PROJECT_LIMIT = "project_limit"
     PROVIDER = "provider"
     CONFIGURATION = "configuration"
     UNUSABLE_REPLIES = "unusable_replies"

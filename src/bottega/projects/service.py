@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, Protocol
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -86,6 +86,14 @@ async def list_projects(session: AsyncSession, *, user_id: int, limit: int = 50)
     """Return this person's projects, newest first."""
     newest = select(Project).where(Project.user_id == user_id).order_by(Project.created_at.desc(), Project.id)
     return tuple(await session.scalars(newest.limit(limit)))
+
+
+async def limit_credits(session: AsyncSession, *, project_id: uuid.UUID, user_id: int, credits: Decimal | None) -> None:
+    """Set what this person's project may cost, all in all, or raise UnknownProject."""
+    statement = update(Project).where(Project.id == project_id, Project.user_id == user_id)
+    changed = await session.scalar(statement.values(credit_limit=credits).returning(Project.id))
+    if changed is None:
+        raise UnknownProject(project_id)
 
 
 async def write_files(session: AsyncSession, *, project_id: uuid.UUID, changed: Mapping[str, str | None]) -> None:

@@ -31,7 +31,8 @@ def test_a_quote_above_the_balance_says_what_will_happen(available: str, warned:
 def test_out_of_credits_says_how_to_add_some() -> None:
     told = words.stopped(project_id="P", reason="None left.", choices=(), stop_code=StopCode.OUT_OF_CREDITS)
     assert told.splitlines()[1:] == [
-        "Add credits with: bottega credits grant 100",
+        "Buy credits with: bottega credits packages, then bottega credits buy PACKAGE",
+        "On your own installation: bottega credits grant 100",
         "Go on with: bottega resume P",
     ]
 

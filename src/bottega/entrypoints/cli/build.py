@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from bottega.billing.prices import UnpricedModel
 from bottega.bootstrap import App
 from bottega.config import Settings
 from bottega.entrypoints.cli import delivery, dialogue, words
@@ -110,7 +111,19 @@ async def start(app: App, brief: str, options: Options) -> int:
     """Begin a project; return the command's exit code."""
     user_id = await app.local_user(local_username())
     project_id = await app.orchestrator.start_project(user_id=user_id, channel="cli", brief=brief)
+    await _warn_of_few_credits(app, user_id=user_id)
     return await Build(app=app, user_id=user_id, project_id=project_id, options=options).run()
+
+
+async def _warn_of_few_credits(app: App, *, user_id: int) -> None:
+    """Say before anything is paid for that planning will have to make do with a short reply."""
+    available = await app.available_credits(user_id)
+    try:
+        needed = await app.credits_for_a_plan()
+    except UnpricedModel:
+        return  # the first step stops for it, with the way out
+    if available < needed:
+        click.echo(words.few_credits(available=available, needed=needed), err=True)
 
 
 async def go_on(app: App, project_id: uuid.UUID, options: Options, *, username: str | None = None) -> int:
@@ -225,6 +238,8 @@ class Build:
             receipt = await self._app.orchestrator.receipt(user_id=self._user_id, project_id=self._project_id)
             self._screen.say("")
             self._screen.console.print(delivery.receipt_table(receipt))
+            value = self._app.settings.billing.platform_credit_value_usd
+            self._screen.say(f"[dim]{delivery.receipt_notes(receipt, credit_value_usd=value)}[/]")
             self._screen.say(f"\n[bold green]Delivered[/] {words.shown(str(path), limit=words.LONG)}")
         else:
             self._screen.say(await self._why_stopped(status))
@@ -236,7 +251,13 @@ class Build:
             asked = [(question.text, question.options) for question in await self._unanswered(status)]
             return words.unanswered(project_id=project_id, questions=asked)
         choices = self._stopped.choices if self._stopped else ()
-        return words.stopped(project_id=project_id, reason=status.reason, choices=choices, stop_code=status.stop_code)
+        return words.stopped(
+            project_id=project_id,
+            reason=status.reason,
+            choices=choices,
+            stop_code=status.stop_code,
+            needed=status.credits_needed,
+        )
 
     async def _unanswered(self, status: Status) -> tuple[Question, ...]:
         if status.stop_code is not StopCode.QUESTIONS:
@@ -279,6 +300,6 @@ def exit_code(status: Status) -> int:
         return Exit.PROVIDER_FAILED
     if status.stop_code is StopCode.CONFIGURATION:
         return Exit.USAGE
-    if status.stop_code is StopCode.OUT_OF_CREDITS:
+    if status.stop_code in {StopCode.OUT_OF_CREDITS, StopCode.PROJECT_LIMIT}:
         return Exit.OUT_OF_CREDITS
     return Exit.NEEDS_PERSON

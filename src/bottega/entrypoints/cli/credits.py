@@ -1,23 +1,28 @@
 """`bottega credits`: what an account has, and adding to it. Whoever runs an installation may give what they like."""
 
 import uuid
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from bottega.billing import ledger
+from bottega.billing import ledger, statement
 from bottega.billing.payments.types import Checkout
+from bottega.billing.statement import Movement
 from bottega.billing.types import Cause, TransactionType
 from bottega.bootstrap import App
 from bottega.config import Settings
 from bottega.core.money import show_credits
 from bottega.entrypoints.cli import words
 from bottega.entrypoints.cli.running import fail, local_username, run_app
+from bottega.entrypoints.cli.tables import as_csv
+from bottega.orchestration import funding
 
 CENT = Decimal("0.01")
 LARGEST_GRANT = Decimal(1_000_000)  # a slip of the hand is not worth a correction
+WIDE = 600
 
 
 @click.group()
@@ -28,12 +33,21 @@ def credits() -> None:
 @credits.command()
 @click.option("--user", default=None, help="Whose account [default: yours].")
 def show(user: str | None) -> None:
-    """Show the credits that are available."""
+    """Show the credits that are available, what is set aside, and what waits for more."""
 
-    async def work(app: App) -> Decimal:
-        return await app.available_credits(await app.local_user(user or local_username()))
+    async def work(app: App) -> str:
+        user_id = await app.local_user(user or local_username())
+        async with app.database.transaction() as session:
+            available = await ledger.available(session, user_id=user_id)
+            held = await statement.held(session, user_id=user_id)
+            waiting = await funding.waiting_for_credits(session, user_id=user_id)
+        return words.account(
+            available=available,
+            held=[(one.project or "no project", one.credits) for one in held],
+            waiting=[(str(run.project_id), run.title, run.credits_needed, run.limit_left) for run in waiting],
+        )
 
-    click.echo(f"{show_credits(run_app(work, settings=Settings.load()))} credits are available.")
+    Console(width=WIDE, highlight=False, emoji=False).print(run_app(work, settings=Settings.load()))
 
 
 @credits.command()
@@ -43,7 +57,7 @@ def grant(amount: str, user: str | None) -> None:
     """Add AMOUNT credits to an account of this installation, as a row of the ledger."""
     granted = _amount(amount)
 
-    async def work(app: App) -> Decimal:
+    async def work(app: App) -> tuple[Decimal, tuple[uuid.UUID, ...]]:
         user_id = await app.local_user(user or local_username())
         async with app.database.transaction() as session:
             await ledger.grant(
@@ -56,10 +70,59 @@ def grant(amount: str, user: str | None) -> None:
                     description="Granted by the operator",
                 ),
             )
-        return await app.available_credits(user_id)
+            woken = await funding.wake_for_credits(session, user_id)
+        return await app.available_credits(user_id), woken
 
-    available = run_app(work, settings=Settings.load())
+    available, woken = run_app(work, settings=Settings.load())
     click.echo(f"Granted {show_credits(granted)}; {show_credits(available)} credits are available.")
+    if woken:
+        click.echo(words.goes_on([str(project_id) for project_id in woken]))
+
+
+@credits.command()
+@click.option("--user", default=None, help="Whose account [default: yours].")
+@click.option("--limit", default=20, type=click.IntRange(1, 100_000), help="How many rows [default: 20].")
+@click.option("--csv", "with_csv", is_flag=True, help="Print CSV with exact amounts.")
+def history(user: str | None, limit: int, *, with_csv: bool) -> None:
+    """Show how the balance moved, newest first. Times are UTC."""
+
+    async def work(app: App) -> Sequence[Movement]:
+        user_id = await app.local_user(user or local_username())
+        async with app.database.transaction() as session:
+            return await statement.movements(session, user_id=user_id, limit=limit)
+
+    rows = run_app(work, settings=Settings.load())
+    if with_csv:
+        headings = ("date", "type", "credits", "balance_after", "project_id", "project", "description")
+        click.echo(as_csv(headings, [_csv_row(row) for row in rows]), nl=False)
+    else:
+        Console(width=WIDE, highlight=False, emoji=False).print(_history(rows))
+
+
+def _csv_row(row: Movement) -> tuple[str | Decimal | None, ...]:
+    project = str(row.project_id) if row.project_id else None
+    return (row.at.isoformat(), row.type, row.credits, row.balance_after, project, row.project, _what_for(row))
+
+
+def _history(rows: Sequence[Movement]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("Date", no_wrap=True)
+    table.add_column("What")
+    table.add_column("Credits", justify="right")
+    table.add_column("Balance", justify="right")
+    table.add_column("For", overflow="fold")
+    for row in rows:
+        sign = "+" if row.credits > 0 else ""
+        amounts = (f"{sign}{show_credits(row.credits)}", show_credits(row.balance_after))
+        where = ": ".join(words.shown(part) for part in (row.project, _what_for(row)) if part)
+        table.add_row(f"{row.at:%Y-%m-%d %H:%M}", words.MOVED[row.type], *amounts, where)
+    return table
+
+
+def _what_for(row: Movement) -> str | None:
+    if row.purpose is None:
+        return row.description
+    return f"{row.task_key} {row.purpose}" if row.task_key else row.purpose
 
 
 @credits.command()

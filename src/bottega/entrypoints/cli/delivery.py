@@ -12,6 +12,7 @@ from rich.table import Table
 from bottega.bootstrap import App
 from bottega.core.errors import AppError
 from bottega.core.money import show_credits
+from bottega.delivery import report
 from bottega.delivery.archive import slug
 from bottega.delivery.report import ReceiptLine
 from bottega.entrypoints.cli import words
@@ -82,3 +83,8 @@ def receipt_table(lines: tuple[ReceiptLine, ...]) -> Table:
         tokens = (f"{line.input_tokens:,}", f"{line.output_tokens:,}")
         table.add_row(name, str(line.calls), str(line.calls_not_charged), *tokens, show_credits(line.credits))
     return table
+
+
+def receipt_notes(lines: tuple[ReceiptLine, ...], *, credit_value_usd: Decimal) -> str:
+    """Return what stands below the table."""
+    return "\n".join(report.receipt_notes(lines, credit_value_usd=credit_value_usd))

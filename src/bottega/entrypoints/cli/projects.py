@@ -1,5 +1,7 @@
 """`bottega projects`, `status`, `download` and `cancel`: looking at one's projects and taking them along."""
 
+import uuid
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import click
@@ -10,8 +12,9 @@ from bottega.bootstrap import App
 from bottega.config import Settings
 from bottega.core.money import show_credits
 from bottega.entrypoints.cli import delivery, words
-from bottega.entrypoints.cli.running import local_username, parse_project_id, run_app
+from bottega.entrypoints.cli.running import fail, local_username, parse_project_id, run_app
 from bottega.orchestration.orchestrator import NothingToDo, Status
+from bottega.orchestration.state import StopCode
 
 WIDE = 600
 
@@ -53,7 +56,15 @@ def status(project: str) -> None:
         )
         if now.reason:
             console.print(words.shown(now.reason, limit=words.LONG))
+        if now.stop_code is StopCode.OUT_OF_CREDITS:
+            console.print("\n".join(words.how_to_top_up(now.credits_needed or Decimal(0))), soft_wrap=True)
         console.print(words.todo(now.todo_markdown))
+        if now.credit_limit is not None:
+            console.print(words.limited(limit=now.credit_limit, spent=now.credits_charged))
+        if receipt := await app.orchestrator.receipt(user_id=user_id, project_id=project_id):
+            value = app.settings.billing.platform_credit_value_usd
+            console.print(delivery.receipt_table(receipt))
+            console.print(delivery.receipt_notes(receipt, credit_value_usd=value), soft_wrap=True)
 
     run_app(work, settings=Settings.load())
 
@@ -107,6 +118,33 @@ def pause(project: str) -> None:
 
     run_app(work, settings=Settings.load())
     click.echo(f"Paused. Go on with: bottega resume {project_id}")
+
+
+@click.command()
+@click.argument("project")
+@click.argument("credits")
+def limit(project: str, credits: str) -> None:
+    """Let PROJECT (its id) cost no more than CREDITS, all in all; `none` lifts the limit."""
+    project_id = parse_project_id(project)
+    most = None if credits.strip().lower() == "none" else parse_limit(credits)
+
+    async def work(app: App) -> tuple[Status, tuple[uuid.UUID, ...]]:
+        user_id = await app.local_user(local_username())
+        woken = await app.orchestrator.limit_project(user_id=user_id, project_id=project_id, credits=most)
+        return await app.orchestrator.status(user_id=user_id, project_id=project_id), woken
+
+    now, woken = run_app(work, settings=Settings.load())
+    click.echo(words.limited(limit=now.credit_limit, spent=now.credits_charged))
+    if woken:
+        click.echo(words.goes_on([str(one) for one in woken]))
+
+
+def parse_limit(text: str) -> Decimal:
+    """Return the credits, or end the command; NaN and the like are refused where the limit is set."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        fail(f"{text[:80]!r} is not a number of credits. Try: bottega limit PROJECT 50, or none")
 
 
 @click.command()

@@ -34,7 +34,7 @@ class Exit(IntEnum):
 
 
 INTERRUPTED = "\nStopped. Everything so far is kept: `bottega resume ID` goes on; `bottega projects` lists the ids."
-_CODES = {"insufficient_credits": Exit.OUT_OF_CREDITS}
+_CODES = dict.fromkeys(("insufficient_credits", "project_limit_reached"), Exit.OUT_OF_CREDITS)
 
 
 def fail(message: str, *, code: Exit = Exit.USAGE) -> NoReturn:

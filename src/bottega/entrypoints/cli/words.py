@@ -6,7 +6,7 @@ control characters (a terminal would obey them), and cut.
 
 import unicodedata
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from rich.markup import escape
 
@@ -140,16 +140,104 @@ def _ending_line(event: Event) -> str | None:
             return None
 
 
-def stopped(*, project_id: str, reason: str | None, choices: Sequence[str], stop_code: StopCode | None = None) -> str:
+def stopped(
+    *,
+    project_id: str,
+    reason: str | None,
+    choices: Sequence[str],
+    stop_code: StopCode | None = None,
+    needed: Decimal | None = None,
+) -> str:
     """Return why a run waits and what the person can do, for the end of a command."""
     head = shown(reason or "It waits for you.", limit=LONG)
     rows = [f"  - {shown(choice)}" for choice in choices]
     lines = [f"[yellow]Stopped.[/] {head}", *(["You can:", *rows] if rows else [])]
     if stop_code is StopCode.OUT_OF_CREDITS:
-        lines.append("Add credits with: bottega credits grant 100")
+        lines += how_to_top_up(needed or Decimal(0))
+    if stop_code is StopCode.PROJECT_LIMIT:
+        lines.append(f"Raise the limit with: bottega limit {project_id} CREDITS (or none)")
     if stop_code in {StopCode.TASK_STUCK, StopCode.APPROVAL}:
         lines.append(f'Say something with: bottega say {project_id} "..."')
     return "\n".join([*lines, f"Go on with: bottega resume {project_id}"])
+
+
+def few_credits(*, available: Decimal, needed: Decimal) -> str:
+    """Return what somebody with few credits should know before a build begins."""
+    have, want = show_credits(available), show_credits(needed)
+    return "\n".join(
+        [
+            f"You have {have} credits. Planning sets {want} aside and gives back what it does not use; with fewer, the",
+            "model is asked to be brief, a reply that is cut is not charged, and the project waits for credits.",
+            *how_to_top_up(needed),
+        ]
+    )
+
+
+def how_to_top_up(needed: Decimal) -> list[str]:
+    """Return how to get at least this many credits, for a person and for whoever runs the installation."""
+    enough = max(int(needed.to_integral_value(rounding=ROUND_CEILING)), 100)
+    return [
+        "Buy credits with: bottega credits packages, then bottega credits buy PACKAGE",
+        f"On your own installation: bottega credits grant {enough}",
+    ]
+
+
+def goes_on(project_ids: Sequence[str]) -> str:
+    """Return what a top-up or a higher limit has set going."""
+    rows = [f"  bottega resume {project_id}" for project_id in project_ids]
+    head = "This project goes on" if len(rows) == 1 else f"These {len(rows)} projects go on"
+    return "\n".join([f"{head} by itself where a server runs (bottega serve); otherwise with:", *rows])
+
+
+def usage_notes(*, given: Decimal, bought: Decimal) -> str:
+    """Return what the figures of a usage report mean."""
+    return "\n".join(
+        [
+            "",
+            "Revenue is every credit charged, at its value then, whatever paid for it: credits given away count too.",
+            f"In this time {show_credits(given)} credits were given and {show_credits(bought)} bought.",
+            "Cost includes the losses: calls cut off, failed or fenced are charged to nobody. Unbilled is revenue that",
+            "no balance covered. Calls paid by a person's own key cost nothing here.",
+        ]
+    )
+
+
+def account(
+    *,
+    available: Decimal,
+    held: Sequence[tuple[str, Decimal]],
+    waiting: Sequence[tuple[str, str, Decimal, Decimal | None]],
+) -> str:
+    """Return what an account has, holds and waits for. A run waiting: project id, title, its need, its limit's rest."""
+    lines = [f"{show_credits(available)} credits are available."]
+    if available < 0:
+        lines = [f"The account is {show_credits(-available)} credits in debt; nothing is started until it is even."]
+    if held:
+        lines.append(f"{show_credits(sum((c for _, c in held), Decimal(0)))} more are set aside for calls under way:")
+        lines += [f"  {show_credits(credits)}  {shown(title)}" for title, credits in held]
+    for project_id, title, needed, left in waiting:
+        limit = "" if left is None or left >= needed else f"; its limit leaves {show_credits(max(left, Decimal(0)))}"
+        lines.append(f"Waits for {show_credits(needed)} credits: {shown(title)} ({project_id}){limit}")
+    return "\n".join(lines)
+
+
+MOVED = {
+    "initial_grant": "first credits",
+    "purchase": "bought",
+    "usage_deduction": "used",
+    "refund_clawback": "taken back: refunded",
+    "dispute_clawback": "taken back: disputed",
+    "dispute_reinstated": "given back: dispute won",
+    "adjustment": "adjusted",
+    "expiry": "expired",
+}
+
+
+def limited(*, limit: Decimal | None, spent: Decimal) -> str:
+    if limit is None:
+        return f"The project has no limit; {show_credits(spent)} credits are spent."
+    said = f"The project may cost {show_credits(limit)} credits; {show_credits(spent)} are spent."
+    return said if limit > spent else f"{said} Its next call to a model stops it."
 
 
 def unanswered(*, project_id: str, questions: Sequence[tuple[str, Sequence[str]]]) -> str:

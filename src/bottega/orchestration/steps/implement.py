@@ -1,6 +1,6 @@
 """One attempt of one Implementer at one task: context in, edits out, applied in memory to a tree of its own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bottega.agents.edits import EditRefused, apply_edits
 from bottega.agents.implementer import ImplementerAgent
@@ -12,7 +12,7 @@ from bottega.orchestration.events import Event, ModelEscalated, RunStopped, Task
 from bottega.orchestration.state import RunState, StepKind, StopCode, TaskView
 from bottega.orchestration.steps import workspace
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench, Write
-from bottega.orchestration.steps.unusable import as_output, ask_again, is_last_try
+from bottega.orchestration.steps.unusable import as_output, ask_again, forgiven, is_last_try
 from bottega.orchestration.transitions import Failed, failed, proposed
 from bottega.projects.tree import tree_hash
 
@@ -47,7 +47,9 @@ async def implement(situation: Situation, bench: Workbench) -> StepResult:
         applied = apply_edits(files=material.draft, edits=edits)
     except (UnusableReply, EditRefused) as error:
         if is_last_try(situation):
-            return failure(situation, bench, outcome="failed", feedback=error.complaint, output=as_output(error))
+            said, output = error.complaint, as_output(error)
+            given_up = failure(situation, bench, outcome="failed", feedback=said, output=output)
+            return replace(given_up, forgiven=forgiven(situation))
         return ask_again(error, kind=StepKind.IMPLEMENT, situation=situation)
     except Refused as error:
         return failure(situation, bench, outcome="refused", feedback=f"The model declined: {error.message}")

@@ -77,7 +77,10 @@ class Situation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """`task` replaces the current task's counters; `feedback` its note for the next attempt."""
+    """`task` replaces the current task's counters; `feedback` its note for the next attempt.
+
+    `forgiven` says why nobody pays for this step's replies (a usage row's `error_code`); None: they are charged.
+    """
 
     outcome: str
     output: dict[str, Any] = field(default_factory=dict)
@@ -89,6 +92,7 @@ class StepResult:
     feedback: str | None = None
     proposal_tree_hash: str | None = None  # of the files in `output`, which become the ones under review
     write: Write | None = None
+    forgiven: str | None = None
     events: tuple[Event, ...] = ()
 
 

@@ -1,4 +1,7 @@
-"""What happens when a model's text cannot be used: it is told why and asked again, at most three times in a row."""
+"""What happens when a model's text cannot be used: it is told why and asked again, at most three times in a row.
+
+The first of a row is charged like any reply; whoever asked again and got nothing better pays nothing for it.
+"""
 
 from bottega.agents.types import UnusableReply
 from bottega.llm.errors import Refused
@@ -15,6 +18,11 @@ def is_last_try(situation: Situation) -> bool:
     return situation.misses + 1 >= UNUSABLE_REPLIES
 
 
+def forgiven(situation: Situation) -> str | None:
+    """Return why an unusable reply is not charged, or None for the first in a row, which is."""
+    return "malformed_reply" if situation.misses else None
+
+
 def as_output(error: UnusableReply) -> dict[str, object]:
     """Return what the journal keeps of an unusable reply, for the Repair of the next try."""
     return {"reply": error.reply, "complaint": error.complaint, "truncated": error.truncated}
@@ -25,6 +33,7 @@ def ask_again(error: UnusableReply, *, kind: StepKind, situation: Situation) -> 
     return StepResult(
         outcome="unusable",
         output=as_output(error),
+        forgiven=forgiven(situation),
         events=(ReplyUnusable(kind=kind, task_key=situation.task_key, complaint=error.complaint),),
     )
 
@@ -43,5 +52,6 @@ def ask_again_or_stop(error: UnusableReply | Refused, *, kind: StepKind, situati
         state=RunState.ATTENTION,
         stop_code=StopCode.UNUSABLE_REPLIES,
         reason=reason,
+        forgiven=forgiven(situation),
         events=(stopped,),
     )
