@@ -299,13 +299,8 @@ def _payments(settings: Settings, *, database: Database, clock: Clock) -> Paymen
         gateways=_payment_gateways(settings, clock=clock),
         packages=settings.payments.packages,
         clock=clock,
-        on_top_up=_wake,
+        on_top_up=funding.wake_for_credits,
     )
-
-
-async def _wake(session: AsyncSession, user_id: int) -> None:
-    """Let what waits for credits go on, in the transaction that brings them."""
-    await funding.wake_for_credits(session, user_id)
 
 
 def _payment_gateways(settings: Settings, *, clock: Clock) -> list[PaymentGateway]:
@@ -325,7 +320,7 @@ def _payment_gateways(settings: Settings, *, clock: Clock) -> list[PaymentGatewa
             clock=clock,
         )
         gateways.append(stripe)
-    elif not production:
+    elif settings.platform.app_env == "development":
         gateways.append(DevelopmentGateway(public_url=public_url, currency=currency, production=production))
     if payments.telegram_bot_token is not None:
         token = payments.telegram_bot_token.get_secret_value()

@@ -46,7 +46,7 @@ from bottega.db.transaction import Database
 
 OPEN_ORDERS_PER_HOUR = 20
 
-OnTopUp = Callable[[AsyncSession, int], Awaitable[None]]
+OnTopUp = Callable[[AsyncSession, int], Awaitable[object]]
 
 log = structlog.get_logger()
 
