@@ -17,6 +17,7 @@ from bottega.billing.accounts import open_account
 from bottega.billing.metering import Metering
 from bottega.billing.prices import PriceBook, seed_prices
 from bottega.billing.quote import Quote, SizedTask, quote
+from bottega.billing.reconcile import Bills, NoBills, Reconciler
 from bottega.billing.types import Terms
 from bottega.config import Settings
 from bottega.core.clock import Clock, SystemClock
@@ -75,6 +76,7 @@ class App:
     database: Database
     orchestrator: ModelOrchestrator
     runner: InProcessRunner
+    reconciler: Reconciler
     storage: StorageService
     events: Listeners
 
@@ -143,14 +145,15 @@ async def open_app(
     _make_home(settings.platform.bottega_home)
     async with AsyncExitStack() as stack:
         # Both have work of their own to wait for; the database can be opened meanwhile.
-        opened = open_gateway(settings, patience=pace.patience)
-        gateway = await stack.enter_async_context(opened) if llm is None else llm
+        gateway, bills = (llm, NoBills()) if llm else await _gateway(settings, stack=stack, pace=pace)
         probed = await stack.enter_async_context(_meanwhile(_rung(settings, given=sandbox)))
         url = await stack.enter_async_context(database_url(settings))
         await upgrade(url=url)
         database = Database(url=url)
         stack.push_async_callback(database.close)
-        yield await _assemble(settings, database=database, llm=gateway, sandbox=await probed, clock=clock, pace=pace)
+        yield await _assemble(
+            settings, database=database, llm=gateway, bills=bills, sandbox=await probed, clock=clock, pace=pace
+        )
 
 
 @asynccontextmanager
@@ -164,12 +167,17 @@ async def _meanwhile(work: Coroutine[None, None, T]) -> AsyncIterator["asyncio.T
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def _gateway(settings: Settings, *, stack: AsyncExitStack, pace: Pace) -> tuple[Gateway, Bills]:
+    client = await stack.enter_async_context(open_gateway(settings, patience=pace.patience))
+    return client, client
+
+
 async def _rung(settings: Settings, *, given: Sandbox | None) -> Sandbox:
     return given or await choose_sandbox(preference=settings.sandbox.sandbox)
 
 
 async def _assemble(
-    settings: Settings, *, database: Database, llm: Gateway, sandbox: Sandbox, clock: Clock, pace: Pace
+    settings: Settings, *, database: Database, llm: Gateway, bills: Bills, sandbox: Sandbox, clock: Clock, pace: Pace
 ) -> App:
     models = (settings.models.architect, *settings.models.implementers)
     async with database.transaction() as session:
@@ -221,6 +229,7 @@ async def _assemble(
             credit_value_usd=terms.credit_value_usd,
         ),
         runner=InProcessRunner(database=database, advancer=advancer, clock=clock, announce=listeners.announce),
+        reconciler=Reconciler(database=database, bills=bills),
         storage=storage,
         events=listeners,
     )
@@ -240,7 +249,7 @@ class _Quotes:
 
 
 @asynccontextmanager
-async def open_gateway(settings: Settings, *, patience: Patience | None = None) -> AsyncIterator[Gateway]:
+async def open_gateway(settings: Settings, *, patience: Patience | None = None) -> AsyncIterator[LLMClient]:
     """Yield the unmetered way to the configured providers."""
     clock = SystemClock()
     models = settings.models

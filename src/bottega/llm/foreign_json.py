@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 Json = Any
-LARGEST_COUNT = 10**12
+LARGEST_COUNT = 10**9  # what an integer column and any sum of money can take
+LONGEST_ID = 200
 
 
 class NotJson(ValueError):
@@ -51,6 +52,12 @@ def as_amount(value: Json) -> Decimal | None:
     except ArithmeticError:
         return None
     return amount if amount.is_finite() and 0 <= amount <= LARGEST_COUNT else None
+
+
+def as_id(value: Json) -> str | None:
+    """Read a name given by somebody else; what could not be stored and looked up again is none."""
+    text = as_text(value)
+    return text if text.isprintable() and text.isascii() and 0 < len(text) <= LONGEST_ID else None
 
 
 def plain(value: Mapping[str, Json]) -> Mapping[str, Json]:

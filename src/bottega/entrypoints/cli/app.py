@@ -24,7 +24,7 @@ _COMMANDS = {
     "cancel": ("bottega.entrypoints.cli.projects:cancel", "Stop a project for good."),
     "credits": ("bottega.entrypoints.cli.credits:credits", "See and add credits."),
     "pricing": ("bottega.entrypoints.cli.pricing:pricing", "See and set what models cost."),
-    "ledger": ("bottega.entrypoints.cli.ledger:ledger", "Audit the ledger."),
+    "ledger": ("bottega.entrypoints.cli.ledger:ledger", "Audit the ledger; ask what lost calls cost."),
     "db": ("bottega.entrypoints.cli.db:db", "Look after the database."),
 }
 
