@@ -113,6 +113,7 @@ async def _stream(
         gone.cancel()
         sending.cancel()  # no effect on one that is done
         await asyncio.wait({sending, gone})
+        _ = gone.cancelled() or gone.exception()  # a reset is a way to go, too
     if sending.cancelled():
         raise HangUp
     sending.result()
