@@ -62,12 +62,16 @@ async def die(
         target=matrix.work, kwargs={"database_url": database_url, "provider": provider, "numbers": numbers} | where
     )
     before = await matrix.named_and_under_way(scene.database)
+
+    async def named() -> int:
+        return await matrix.named_and_under_way(scene.database) - before
+
     process.start()
     async with asyncio.timeout(60):
-        while wait_for_names and await matrix.named_and_under_way(scene.database) < before + len(numbers):
-            await asyncio.sleep(0.01)
-        while not wait_for_names and len(fake.asks) < asked + len(numbers) // 2:
-            await asyncio.sleep(0)
+        while not (  # noqa: ASYNC110
+            await named() == len(numbers) if wait_for_names else len(fake.asks) >= asked + len(numbers) // 2
+        ):
+            await asyncio.sleep(0.001)  # it is another process that is waited for
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     await asyncio.to_thread(process.join)
