@@ -254,6 +254,15 @@ async def test_two_reconcilers_never_ask_for_the_same_call(database: Database) -
     assert await scene.faults() == []
 
 
+async def test_a_round_ends_only_when_nothing_is_left(database: Database) -> None:
+    scene = await set_scene(database)
+    names = [f"gen-{n}" for n in range(7)]
+    await lose(scene, *names)
+    few_at_once = Reconciler(database=database, bills=Books(bills=dict.fromkeys(names, BILL)), batch=2)
+    found = await few_at_once.run()
+    assert (found.swept, found.reconciled) == (7, 7)
+
+
 async def test_a_reconciler_that_dies_asking_leaves_the_question_for_later(database: Database) -> None:
     scene = await set_scene(database)
     await lose(scene, "gen-1")

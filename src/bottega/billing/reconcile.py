@@ -92,24 +92,29 @@ class Reconciler:
     database: Database
     bills: Bills
     persistence: Persistence = field(default_factory=Persistence)
+    batch: int = 100  # rows of one transaction
 
     async def run(self) -> Findings:
         """End expired holds, then ask for everything that is due now, once each."""
         findings = Findings()
-        async with self.database.transaction() as session:
-            findings.swept = await ledger.sweep(session)
+        while swept := await self._sweep():
+            findings.swept += swept
         unreachable: set[str] = set()
         while due := await self._claim():
             waiting = iter(due)
             await asyncio.gather(*(self._work(waiting, unreachable, findings) for _ in range(_AT_ONCE)))
         return findings
 
+    async def _sweep(self) -> int:
+        async with self.database.transaction() as session:
+            return await ledger.sweep(session, limit=self.batch)
+
     async def _claim(self) -> Sequence[_Lost]:
         """Take what is due; should this process die, it is due again after the pause."""
         given = {
             "first": self.persistence.first_pause_seconds,
             "longest": self.persistence.longest_pause_seconds,
-            "limit": 100,
+            "limit": self.batch,
         }
         async with self.database.transaction() as session:
             return [_lost(row) for row in (await session.execute(_CLAIM, given)).all()]
