@@ -43,6 +43,9 @@ test: $(VENV)/.installed-dev ## the whole test suite
 test-permutations: $(VENV)/.installed-dev ## payments, told in every possible order
 	@$(BIN)/pytest tests/billing/payments/test_permutations.py -m slow
 
+test-matrix: $(VENV)/.installed-dev ## ten thousand calls through every fault: our ledger is the provider's (minutes)
+	@$(BIN)/pytest tests/billing/test_fault_matrix.py -m slow
+
 bench-task: $(VENV)/.installed-dev ## what the platform itself costs, against an instant provider
 	@$(BIN)/python -m benchmarks.task
 
@@ -70,4 +73,4 @@ lock: $(UV) ## rewrite the hash-pinned lock files
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help install develop demo run test test-permutations bench-task check lint format types imports lock clean
+.PHONY: help install develop demo run test test-permutations test-matrix bench-task check lint format types imports lock clean

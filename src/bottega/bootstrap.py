@@ -24,6 +24,7 @@ from bottega.billing.price_sync import PriceSync
 from bottega.billing.prices import PriceBook, active_price, seed_prices
 from bottega.billing.pricing import charge_credits, cost_usd
 from bottega.billing.quote import Quote, SizedTask, quote
+from bottega.billing.reconcile import Bills, NoBills, Reconciler
 from bottega.billing.types import Terms
 from bottega.config import Settings
 from bottega.core.clock import Clock, SystemClock
@@ -83,6 +84,7 @@ class App:
     database: Database
     orchestrator: ModelOrchestrator
     runner: InProcessRunner
+    reconciler: Reconciler
     storage: StorageService
     payments: PaymentService
     events: Listeners
@@ -166,14 +168,15 @@ async def open_app(
     _make_home(settings.platform.bottega_home)
     async with AsyncExitStack() as stack:
         # Both have work of their own to wait for; the database can be opened meanwhile.
-        opened = open_gateway(settings, patience=pace.patience)
-        gateway = await stack.enter_async_context(opened) if llm is None else llm
+        gateway, bills = (llm, NoBills()) if llm else await _gateway(settings, stack=stack, pace=pace)
         probed = await stack.enter_async_context(_meanwhile(_rung(settings, given=sandbox)))
         url = await stack.enter_async_context(database_url(settings))
         await upgrade(url=url)
         database = Database(url=url)
         stack.push_async_callback(database.close)
-        app = await _assemble(settings, database=database, llm=gateway, sandbox=await probed, clock=clock, pace=pace)
+        app = await _assemble(
+            settings, database=database, llm=gateway, bills=bills, sandbox=await probed, clock=clock, pace=pace
+        )
         stack.push_async_callback(app.payments.close)
         yield app
 
@@ -189,12 +192,17 @@ async def _meanwhile(work: Coroutine[None, None, T]) -> AsyncIterator["asyncio.T
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def _gateway(settings: Settings, *, stack: AsyncExitStack, pace: Pace) -> tuple[Gateway, Bills]:
+    client = await stack.enter_async_context(open_gateway(settings, patience=pace.patience))
+    return client, client
+
+
 async def _rung(settings: Settings, *, given: Sandbox | None) -> Sandbox:
     return given or await choose_sandbox(preference=settings.sandbox.sandbox)
 
 
 async def _assemble(
-    settings: Settings, *, database: Database, llm: Gateway, sandbox: Sandbox, clock: Clock, pace: Pace
+    settings: Settings, *, database: Database, llm: Gateway, bills: Bills, sandbox: Sandbox, clock: Clock, pace: Pace
 ) -> App:
     models = (settings.models.architect, *settings.models.implementers)
     async with database.transaction() as session:
@@ -248,6 +256,7 @@ async def _assemble(
             credit_value_usd=terms.credit_value_usd,
         ),
         runner=InProcessRunner(database=database, advancer=advancer, clock=clock, announce=listeners.announce),
+        reconciler=Reconciler(database=database, bills=bills),
         storage=storage,
         payments=_payments(settings, database=database, clock=clock),
         events=listeners,

@@ -25,6 +25,7 @@ from bottega.llm.types import (
     Completion,
     CompletionRequest,
     FinishReason,
+    Gateway,
     Message,
     ModelName,
     PriceCap,
@@ -92,7 +93,7 @@ def retry_thrice(error: ProviderError, *, attempt: int) -> float | None:
     return float(attempt) if error.retryable and attempt < 3 else None
 
 
-def meter(scene: Scene, provider: Provider, *, clock: StillClock | None = None) -> Metering:
+def meter(scene: Scene, provider: Gateway, *, clock: StillClock | None = None) -> Metering:
     return Metering(
         database=scene.database,
         llm=provider,
@@ -103,7 +104,7 @@ def meter(scene: Scene, provider: Provider, *, clock: StillClock | None = None) 
     )
 
 
-def account(scene: Scene, provider: Provider, *, lease_token: int = 1) -> MeteredLLM:
+def account(scene: Scene, provider: Gateway, *, lease_token: int = 1) -> MeteredLLM:
     return meter(scene, provider).account(
         user_id=scene.user_id, project_id=scene.project_id, operation_key="run:1", lease_token=lease_token
     )

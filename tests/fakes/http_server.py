@@ -1,7 +1,11 @@
-"""A small HTTP/1.1 server on loopback for fakes: it can be slow, break off, and never buffers a stream."""
+"""A small HTTP/1.1 server on loopback for fakes: it can be slow, break off, and never buffers a stream.
+
+A client that hangs up in the middle of a stream ends it there and then, wherever it was waiting.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -28,7 +32,7 @@ class HttpResponse:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    stream: AsyncIterator[bytes] | None = None
+    stream: AsyncGenerator[bytes, None] | None = None
 
 
 class HttpServer:
@@ -64,7 +68,7 @@ class HttpServer:
         self.connections_accepted += 1
         try:
             while (request := await _read(reader)) is not None:
-                await _write(writer, await self._handle(request))
+                await _write(reader, writer, await self._handle(request))
         except (HangUp, ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
@@ -85,15 +89,38 @@ async def _read(reader: asyncio.StreamReader) -> HttpRequest | None:
     return HttpRequest(method=method, path=parts.path, query=dict(parse_qsl(parts.query)), headers=headers, body=body)
 
 
-async def _write(writer: asyncio.StreamWriter, response: HttpResponse) -> None:
+async def _write(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, response: HttpResponse) -> None:
     length = {"transfer-encoding": "chunked"} if response.stream else {"content-length": str(len(response.body))}
     lines = "".join(f"{name}: {value}\r\n" for name, value in {**length, **response.headers}.items())
     writer.write(f"HTTP/1.1 {response.status} Fake\r\n{lines}\r\n".encode("latin-1") + response.body)
     await writer.drain()
     if response.stream is None:
         return
-    async for chunk in response.stream:
-        writer.write(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
-        await writer.drain()
+    await _stream(reader, writer, response.stream)
     writer.write(b"0\r\n\r\n")
     await writer.drain()
+
+
+async def _stream(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chunks: AsyncGenerator[bytes, None]
+) -> None:
+    """Send the chunks until they end or the client is gone. A client waits for the end before it sends anything."""
+    sending = asyncio.create_task(_send(writer, chunks))
+    gone = asyncio.create_task(reader.read(1))
+    try:
+        await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+        sending.cancel()  # no effect on one that is done
+        await asyncio.wait({sending, gone})
+        _ = gone.cancelled() or gone.exception()  # a reset is a way to go, too
+    if sending.cancelled():
+        raise HangUp
+    sending.result()
+
+
+async def _send(writer: asyncio.StreamWriter, chunks: AsyncGenerator[bytes, None]) -> None:
+    async with aclosing(chunks) as stream:
+        async for chunk in stream:
+            writer.write(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
+            await writer.drain()

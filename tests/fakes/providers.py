@@ -7,7 +7,7 @@
         assert sum(charge.cost_usd for charge in fake.charged) == ...
 
 `fake.asks` is every request as understood; a request the real provider would refuse gets its 400, 401 or 404. What is
-billed for a reply cut midway is what had been sent of it.
+billed for a reply cut midway is what had been sent of it, whoever cut it.
 """
 
 import json
@@ -137,10 +137,13 @@ class FakeProviders:
         self.charged: list[Charge] = []
         self.answer: Callable[[Ask], Reply] | None = None
         self.bills_known_after = 0  # lookups of /generation that still find nothing
+        self.bills_fail_with: int | None = None  # the status with which they are all refused
+        self.name_calls: Callable[[int], str] = "gen-fake-{:06d}".format  # by number
         self._prices = (input_usd, cached_usd, output_usd)
         self.models: Sequence[Any] | HttpResponse = [_catalogue_entry(self._prices)]
         self.catalogues_asked = 0
         self._queue: deque[Reply] = deque()
+        self._bills: dict[str, Charge] = {}
         self.server = HttpServer(self._handle)
 
     async def __aenter__(self) -> Self:
@@ -247,7 +250,9 @@ class FakeProviders:
             return models_answer(self.models, query=query)
         if path == "/api/v1/key":
             return _json(200, {"data": {"label": "fake", "limit": None, "limit_remaining": None, "usage": 0}})
-        charge = next((c for c in self.charged if c.id == query.get("id")), None)
+        if self.bills_fail_with is not None:
+            return _json(self.bills_fail_with, {"error": {"code": self.bills_fail_with, "message": "not now"}})
+        charge = self._bills.get(query.get("id", ""))
         if path != "/api/v1/generation" or charge is None or self.bills_known_after > 0:
             self.bills_known_after -= 1
             return _json(404, {"error": {"code": 404, "message": "Not found"}})
@@ -263,7 +268,7 @@ class FakeProviders:
     def _meter(self, ask: Ask, reply: Reply) -> Meter:
         asked = ask.system + "".join(text for _, text in ask.turns)
         return Meter(
-            id=f"gen-fake-{ask.number:06d}",
+            id=self.name_calls(ask.number),
             model=ask.model,
             input_tokens=-(-len(asked.encode()) // 4),
             cached_tokens=reply.cached_tokens,
@@ -273,19 +278,19 @@ class FakeProviders:
         )
 
     def _charge(self, ask: Ask, reply: Reply, sent: Streamed) -> None:
-        self.charged.append(
-            Charge(
-                id=f"gen-fake-{ask.number:06d}",
-                provider=ask.provider,
-                model=ask.model,
-                input_tokens=sent.input_tokens,
-                cached_tokens=reply.cached_tokens,
-                output_tokens=sent.output_tokens,
-                reasoning_tokens=reply.reasoning_tokens,
-                cost_usd=sent.cost_usd,
-                is_byok=reply.is_byok,
-            )
+        charge = Charge(
+            id=self.name_calls(ask.number),
+            provider=ask.provider,
+            model=ask.model,
+            input_tokens=sent.input_tokens,
+            cached_tokens=reply.cached_tokens,
+            output_tokens=sent.output_tokens,
+            reasoning_tokens=reply.reasoning_tokens,
+            cost_usd=sent.cost_usd,
+            is_byok=reply.is_byok,
         )
+        self.charged.append(charge)
+        self._bills[charge.id] = charge
 
 
 def _gemini_fault(body: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
@@ -62,7 +62,7 @@ class Meter:
             self.settle()
 
 
-async def gemini_stream(reply: "Reply", meter: Meter) -> AsyncIterator[bytes]:
+async def gemini_stream(reply: "Reply", meter: Meter) -> AsyncGenerator[bytes, None]:
     def event(text: str, *, finish: str | None = None) -> dict[str, Any]:
         candidate: dict[str, Any] = {"index": 0}
         if text or finish != "SAFETY":
@@ -84,7 +84,7 @@ async def gemini_stream(reply: "Reply", meter: Meter) -> AsyncIterator[bytes]:
         meter.settle_what_was_sent()
 
 
-async def openrouter_stream(reply: "Reply", meter: Meter) -> AsyncIterator[bytes]:
+async def openrouter_stream(reply: "Reply", meter: Meter) -> AsyncGenerator[bytes, None]:
     def event(delta: dict[str, Any], *, finish: str | None = None) -> bytes:
         return _data(_chunk(meter) | {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
 
@@ -107,7 +107,9 @@ async def openrouter_stream(reply: "Reply", meter: Meter) -> AsyncIterator[bytes
         meter.settle_what_was_sent()
 
 
-async def _faults_and_text(reply: "Reply", meter: Meter, *, event: Callable[[str], bytes]) -> AsyncIterator[bytes]:
+async def _faults_and_text(
+    reply: "Reply", meter: Meter, *, event: Callable[[str], bytes]
+) -> AsyncGenerator[bytes, None]:
     """Send the text in pieces, up to the character where something was scripted to happen."""
     await asyncio.sleep(reply.delay_seconds)
     while reply.ping_for_ever_seconds is not None:

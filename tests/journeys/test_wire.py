@@ -1,5 +1,6 @@
 """A build over both providers' real wire formats, through every fault a provider has, exact to the last decimal."""
 
+import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -17,7 +18,7 @@ from bottega.llm.client import Patience
 from bottega.llm.types import ModelName
 from bottega.orchestration import events
 from bottega.orchestration.state import RunState, StopCode
-from tests.fakes.providers import Ask, FakeProviders, Reply, blocked, failing, rate_limited
+from tests.fakes.providers import Ask, FakeProviders, Reply, blocked, failing, out_of_credit, rate_limited
 from tests.journeys import scripts
 from tests.journeys.conftest import OpenWorkshop, Workshop
 
@@ -58,10 +59,14 @@ async def fake() -> AsyncIterator[FakeProviders]:
         yield providers
 
 
-async def open_on(fake: FakeProviders, open_workshop: OpenWorkshop, *, pace: Pace = PACE) -> Workshop:
+async def open_on(
+    fake: FakeProviders, open_workshop: OpenWorkshop, *, pace: Pace = PACE, second_key: str = ""
+) -> Workshop:
     models = ModelSettings(
         google_api_key="key-of-google",  # type: ignore[arg-type]
+        google_api_key_pool=second_key,  # type: ignore[arg-type]
         gemini_base_url=fake.gemini_url,
+        openrouter_api_key_pool=second_key,  # type: ignore[arg-type]
         openrouter_api_key="key-of-openrouter",  # type: ignore[arg-type]
         openrouter_base_url=fake.openrouter_url,
         architect_model=ARCHITECT,
@@ -141,6 +146,35 @@ async def test_a_revoked_key_stops_the_run_and_says_so(fake: FakeProviders, open
     status = await workshop.build(scripts.BRIEF)
     assert (status.state, status.stop_code) == (RunState.ATTENTION, StopCode.PROVIDER)
     assert "key-of-google" not in (status.reason or "")
+    await assert_ledger_equals(workshop, fake)
+
+
+async def test_a_provider_without_credit_stops_the_run_at_once_and_tells_the_operator(
+    fake: FakeProviders, open_workshop: OpenWorkshop
+) -> None:
+    good = Models()
+    fake.answer = lambda ask: out_of_credit() if purpose(ask) == "implement-T1-1.md" else good(ask)
+    workshop = await open_on(fake, open_workshop)
+    status = await workshop.build(scripts.BRIEF)
+    assert (status.state, status.stop_code) == (RunState.ATTENTION, StopCode.PROVIDER)
+    assert "the account has no credit left; top it up there" in (status.reason or "")
+    assert [purpose(ask) for ask in fake.asks].count("implement-T1-1.md") == 1
+    async with workshop.app.database.transaction() as session:
+        written = select(ApiKeyUsage.status, ApiKeyUsage.credits_charged).where(ApiKeyUsage.task_type == "implement")
+        assert (await session.execute(written)).all() == [("failed", Decimal(0))]
+    await assert_ledger_equals(workshop, fake)
+
+
+async def test_a_limit_of_one_key_does_not_hold_up_the_build_while_another_is_ready(
+    fake: FakeProviders, open_workshop: OpenWorkshop
+) -> None:
+    limited = rate_limited(retry_after_seconds=50)
+    fake.answer = Models(plan=[limited], implement_T1=[limited])
+    workshop = await open_on(fake, open_workshop, second_key="second-key")
+    async with asyncio.timeout(40):
+        status = await workshop.build(scripts.BRIEF)
+    assert status.state is RunState.DONE
+    assert {ask.key for ask in fake.asks} == {"key-of-google", "key-of-openrouter", "second-key"}
     await assert_ledger_equals(workshop, fake)
 
 

@@ -168,3 +168,19 @@ async def test_nothing_that_is_shown_holds_a_secret(clock: StillClock) -> None:
     assert key.fingerprint == fingerprint("s3cr3t", key=b"pepper")
     assert len(key.fingerprint) == 12
     assert key.fingerprint != fingerprint("s3cr3t", key=b"other")
+
+
+@pytest.mark.parametrize("kind", [RateLimited, OutOfQuota])
+async def test_an_error_says_whether_another_key_is_ready(clock: StillClock, kind: type[ProviderError]) -> None:
+    keys = manager(clock, *GROUPED)
+    first, last = error(kind, 7.0), error(kind, 7.0)
+    await keys.report_failure(await keys.acquire("google"), first)
+    await keys.report_failure(await keys.acquire("google"), last)
+    assert (first.another_key_ready, last.another_key_ready) == (True, False)
+
+
+@pytest.mark.parametrize("kind", [PaymentRequired, AuthenticationFailed, Overloaded, Interrupted])
+async def test_what_is_no_limit_of_one_key_says_nothing_of_others(clock: StillClock, kind: type[ProviderError]) -> None:
+    keys, failed = manager(clock, "k1", "k2"), error(kind)
+    await keys.report_failure(await keys.acquire("google"), failed)
+    assert not failed.another_key_ready

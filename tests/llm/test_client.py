@@ -18,6 +18,7 @@ from tests.fakes.providers import (
 from tests.llm.requests import GEMINI, IMPATIENT, OPENROUTER, QUICK, OneKey, a_request, gateway
 
 from bottega.llm.client import LLMClient, NoProviderKey, Patience, UnknownProvider
+from bottega.llm.dialect import Bill
 from bottega.llm.errors import (
     AuthenticationFailed,
     Interrupted,
@@ -252,9 +253,32 @@ async def test_the_cost_of_a_past_call_can_be_asked(fake: FakeProviders, client:
     fake.enqueue("hello")
     reply = await client.complete(a_request(OPENROUTER))
     assert reply.request_id is not None
-    assert await client.generation_cost(provider="openrouter", request_id=reply.request_id) == reply.cost_usd
-    assert await client.generation_cost(provider="openrouter", request_id="gen-unknown") is None
-    assert await client.generation_cost(provider="google", request_id="anything") is None
+    bill = await client.bill(provider="openrouter", request_id=reply.request_id)
+    assert bill == Bill(cost_usd=fake.charged[0].cost_usd, usage=reply.usage)
+    assert await client.bill(provider="openrouter", request_id="gen-unknown") is None
+    assert client.tells_bills(provider="openrouter", request_id=reply.request_id)
+    assert not client.tells_bills(provider="google", request_id="anything")
+
+
+async def test_a_provider_that_cannot_be_asked_for_a_bill_is_told_from_one_that_knows_none(fake: FakeProviders) -> None:
+    async with gateway(fake) as client:
+        for status, kind in ((503, Overloaded), (401, AuthenticationFailed), (429, RateLimited)):
+            fake.bills_fail_with = status
+            with pytest.raises(kind):
+                await client.bill(provider="openrouter", request_id="gen-1")
+    nobody = LLMClient(dialects=[OpenAIChat(base_url="http://127.0.0.1:1")], keys=OneKey(), patience=QUICK)
+    with pytest.raises(Overloaded):
+        await nobody.bill(provider="openrouter", request_id="gen-1")
+
+
+@pytest.mark.parametrize("name", ["x" * 201, "gen\tx", "größe", ""])
+@pytest.mark.parametrize("model", BOTH)
+async def test_a_name_nobody_could_store_is_no_name(
+    fake: FakeProviders, client: LLMClient, model: str, name: str
+) -> None:
+    fake.name_calls = lambda _: name
+    fake.enqueue("hello")
+    assert (await client.complete(a_request(model))).request_id is None
 
 
 async def test_a_slow_reply_that_keeps_coming_is_no_stall(fake: FakeProviders) -> None:

@@ -72,3 +72,12 @@ def test_the_bound_doubles_up_to_the_cap() -> None:
 def test_a_silent_provider_is_left_at_once() -> None:
     error = Stalled("said nothing for 60 s", provider="openrouter")
     assert RetryPolicy().next_delay(error, attempt=1, random=lambda: 0.5) is None
+
+
+@pytest.mark.parametrize("kind", [RateLimited, OutOfQuota])
+def test_a_limit_of_one_key_is_not_waited_for_while_another_is_ready(kind: type[ProviderError]) -> None:
+    error = kind("x", provider="google", retry_after_seconds=3600.0)
+    assert delay(error) is None
+    error.another_key_ready = True
+    assert delay(error) == 0.1
+    assert delay(error, attempt=4) is None

@@ -134,6 +134,18 @@ WHERE -credits_charged <> COALESCE(credits_amount, 0)
 ORDER BY subject
 """)
 
+# A call that was not charged has a cost, or is asked for; a question overdue for a day means that nobody asks.
+_NO_COST_IS_FORGOTTEN = text("""
+SELECT 'M6' AS truth, user_id, 'call ' || call_key AS subject, 'a cost, or that it is asked for' AS expected,
+       COALESCE('asked for since ' || cost_due_at || ' as ' || status, 'neither') AS actual
+FROM api_key_usage
+WHERE (status NOT IN ('started', 'settled') AND provider_request_id IS NOT NULL
+       AND cost_source IS NULL AND cost_due_at IS NULL)
+   OR (cost_due_at IS NOT NULL AND (cost_source IS NOT NULL OR status IN ('started', 'settled')))
+   OR cost_due_at < now() - interval '1 day'
+ORDER BY subject
+""")
+
 # M11: a cost that we worked out ourselves is tokens x price row. M10: a charge is its cost * markup / credit value,
 # rounded up at the 8th decimal: never below it, never a whole step above.
 _EVERY_CHARGE_CAN_BE_RECOMPUTED = text("""
@@ -162,6 +174,8 @@ WITH rates AS (
 ), calls AS (
     SELECT *, credits_charged + credits_unbilled AS credits, CASE cost_source
         WHEN 'reported' THEN actual_cost_usd
+        WHEN 'reconciled' THEN actual_cost_usd
+        WHEN 'unknown' THEN 0
         ELSE 0.000001 * ((input_tokens_used - cached - written) * input_rate
             + cached * COALESCE(cached_rate, input_rate) + written * COALESCE(cache_write_rate, input_rate)
             + (output_tokens_used - reasoning) * output_rate + reasoning * COALESCE(reasoning_rate, output_rate))
@@ -194,5 +208,6 @@ _TRUTHS = (
     _EVERY_CHARGE_IS_AN_ENTRY,
     EVERY_PAYMENT_IS_WHAT_ITS_FACTS_SAY,
     EVERY_ROW_OF_A_PAYMENT_IS_TIED_TO_IT,
+    _NO_COST_IS_FORGOTTEN,
     _EVERY_CHARGE_CAN_BE_RECOMPUTED,
 )

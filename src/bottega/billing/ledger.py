@@ -158,6 +158,7 @@ async def hold(session: AsyncSession, *, call: Call, credits: Decimal, ttl_secon
         "credit_value_usd": call.terms.credit_value_usd,
         "credits": credits,
         "ttl_seconds": ttl_seconds,
+        "input_tokens_estimated": call.input_tokens_estimated,
     }
     row = (await session.execute(sql.HOLD, given)).one_or_none()
     if row is None:
@@ -181,9 +182,23 @@ async def settle(session: AsyncSession, *, usage_id: int, credits: Decimal, outc
     return Settlement(charged=first.credits_charged, unbilled=first.credits_unbilled, repeated=True)
 
 
+async def identify(session: AsyncSession, *, usage_id: int, request_id: str) -> None:
+    """Write down how the provider names a call under way; nothing happens to one that has ended or has a name."""
+    await session.execute(sql.IDENTIFY, {"usage_id": usage_id, "request_id": request_id})
+
+
 async def void(session: AsyncSession, *, usage_id: int, status: CallStatus, outcome: Outcome) -> bool:
-    """Release a call's hold without charging; what it cost is the platform's loss. False when it had ended before."""
-    given = {"usage_id": usage_id, "status": status.value, "error_code": outcome.error_code, **_facts(outcome)}
+    """Release a call's hold without charging; what it cost is the platform's loss. False when it had ended before.
+
+    Where the provider may have billed a call whose cost nobody knows, it is due to be asked for (`reconcile.py`).
+    """
+    given = {
+        "usage_id": usage_id,
+        "status": status.value,
+        "error_code": outcome.error_code,
+        "cost_open": outcome.cost_open,
+        **_facts(outcome),
+    }
     return (await session.execute(sql.VOID, given)).one_or_none() is not None
 
 

@@ -57,10 +57,10 @@ WITH price AS (
 ), usage AS (
     INSERT INTO api_key_usage (
         call_key, operation_key, project_id, user_id, task_key, model_provider, model_name, task_type,
-        markup_factor, credit_value_usd, hold_id, pricing_id
+        markup_factor, credit_value_usd, hold_id, pricing_id, input_tokens_estimated
     )
     SELECT :call_key, :operation_key, held.project_id, held.user_id, :task_key, price.model_provider,
-           price.model_name, :task_type, :markup, :credit_value_usd, held.id, price.id
+           price.model_name, :task_type, :markup, :credit_value_usd, held.id, price.id, :input_tokens_estimated
     FROM held, price
     RETURNING id
 )
@@ -124,20 +124,23 @@ WITH call AS (
         input_tokens_used = :input_tokens, cached_tokens_used = :cached_tokens,
         cache_write_tokens_used = :cache_write_tokens, output_tokens_used = :output_tokens,
         reasoning_tokens_used = :reasoning_tokens, images_processed = :images, actual_cost_usd = :cost_usd,
-        cost_source = :cost_source, provider_request_id = :request_id, api_key_identifier = :key_fingerprint,
-        response_time_ms = :response_time_ms, error_code = NULL
+        cost_source = :cost_source, api_key_identifier = :key_fingerprint,
+        provider_request_id = COALESCE(CAST(:request_id AS text), provider_request_id),
+        response_time_ms = :response_time_ms, error_code = NULL, cost_due_at = NULL
     FROM call, bill WHERE api_key_usage.id = call.id
 )
 SELECT charged, CAST(:credits AS numeric) - charged AS unbilled FROM bill
 """)
 
+# A call that somebody else gave up may still learn what it cost, when the worker that was written off comes back.
 VOID = text("""
 WITH call AS (
     SELECT api_key_usage.id, api_key_usage.user_id, credit_holds.id AS hold_id,
            CASE credit_holds.state WHEN 'open' THEN credits_amount ELSE 0 END AS reserved
     FROM api_key_usage JOIN credit_holds ON credit_holds.id = hold_id
     WHERE api_key_usage.id = :usage_id
-      AND (status = 'started' OR (status = 'orphan' AND credit_holds.state = 'expired'))
+      AND (status = 'started' OR (status = 'orphan' AND (credit_holds.state = 'expired' OR (
+          CAST(:cost_source AS text) IS NOT NULL AND COALESCE(cost_source, 'unknown') IN ('unknown', 'estimated')))))
     FOR UPDATE OF credit_holds, api_key_usage
 ), released AS (
     UPDATE credit_holds SET state = 'voided', resolved_at = now()
@@ -150,10 +153,21 @@ UPDATE api_key_usage
 SET status = :status, input_tokens_used = :input_tokens, cached_tokens_used = :cached_tokens,
     cache_write_tokens_used = :cache_write_tokens, output_tokens_used = :output_tokens,
     reasoning_tokens_used = :reasoning_tokens, images_processed = :images,
-    actual_cost_usd = :cost_usd, cost_source = :cost_source, provider_request_id = :request_id,
-    api_key_identifier = :key_fingerprint, response_time_ms = :response_time_ms, error_code = :error_code
+    actual_cost_usd = :cost_usd, cost_source = :cost_source, api_key_identifier = :key_fingerprint,
+    provider_request_id = COALESCE(CAST(:request_id AS text), provider_request_id),
+    response_time_ms = :response_time_ms, error_code = :error_code,
+    cost_due_at = CASE WHEN CAST(:cost_source AS text) IS NULL AND (
+        CAST(:cost_open AS boolean) OR COALESCE(CAST(:request_id AS text), provider_request_id) IS NOT NULL) THEN now()
+    END
 FROM call WHERE api_key_usage.id = call.id
 RETURNING api_key_usage.id
+""")
+
+# Losing this to a crash of the database loses a question, no money: the commit need not wait for the disk.
+IDENTIFY = text("""
+UPDATE api_key_usage SET provider_request_id = :request_id
+WHERE id = :usage_id AND status IN ('started', 'orphan') AND provider_request_id IS NULL
+  AND set_config('synchronous_commit', 'off', true) = 'off'
 """)
 
 FIRST_RESULT = text("SELECT credits_charged, credits_unbilled FROM api_key_usage WHERE id = :usage_id")
@@ -176,7 +190,7 @@ WITH due AS (
     WHERE id = ANY(CAST(:hold_ids AS uuid[])) AND state = 'open'
     RETURNING id, user_id, credits_amount
 ), calls AS (
-    UPDATE api_key_usage SET status = 'orphan', error_code = :error_code
+    UPDATE api_key_usage SET status = 'orphan', error_code = :error_code, cost_due_at = now()
     FROM due WHERE hold_id = due.id AND status = 'started'
 ), freed AS (
     SELECT user_id, sum(credits_amount) AS credits FROM due GROUP BY user_id

@@ -3,7 +3,8 @@
 `MeteredLLM` answers like any LLM. Every attempt has its own usage row and its own hold, both committed before any
 network I/O, and runs outside any transaction. A reply is *owed* until the caller settles it, in the same transaction
 that journals what the reply was good for: charge and journal stand or fall together. An attempt that fails is never
-charged; what it cost is recorded as the platform's loss.
+charged; what it cost is recorded as the platform's loss, or asked for afterwards (`reconcile.py`). A caller may be
+cancelled at any await: what was begun is finished or undone first.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.billing import ledger
 from bottega.billing.ledger import InsufficientCredits, PriceWithdrawn
+from bottega.billing.observation import Observation
 from bottega.billing.prices import PriceBook
 from bottega.billing.pricing import (
     Price,
@@ -27,6 +29,7 @@ from bottega.billing.pricing import (
     charge_credits,
     cost_of,
     cost_usd,
+    estimated_usage,
     is_implausible,
     output_tokens_within,
     price_cap,
@@ -34,8 +37,10 @@ from bottega.billing.pricing import (
 )
 from bottega.billing.types import Call, CallStatus, Cost, CostSource, Hold, Outcome, Terms, Uncharged
 from bottega.core.clock import Clock
+from bottega.core.errors import AppError
+from bottega.core.finishing import to_the_end
 from bottega.db.transaction import Database
-from bottega.llm.errors import ProviderError
+from bottega.llm.errors import Interrupted, ProviderError, Stalled
 from bottega.llm.types import CallObserver, Completion, CompletionRequest, FinishReason, Gateway, Usage
 
 _log = structlog.get_logger()
@@ -104,7 +109,8 @@ class Metering:
     ) -> AsyncIterator["MeteredLLM"]:
         """Lend a model to a caller without a journal: settled when the block ends, not charged when it raises.
 
-        `operation_key` must be new each time.
+        `operation_key` must be new each time. A block that has ended is paid for even when its caller is cancelled
+        while the charge is written.
         """
         llm = self.account(
             user_id=user_id, project_id=project_id, operation_key=operation_key, lease_token=0, task_key=task_key
@@ -112,19 +118,27 @@ class Metering:
         try:
             yield llm
         except BaseException:
-            await asyncio.shield(llm.abandon(status="failed", error_code="defect"))
+            await llm.abandon(status="failed", error_code="defect")
             raise
+        await to_the_end(self._settle(llm))
+
+    async def _settle(self, llm: "MeteredLLM") -> None:
         async with self.database.transaction() as session:
             await llm.settle(session)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Started:
-    """An attempt whose hold is committed; `request` may allow less output than was asked for."""
+    """An attempt whose hold is committed; `request` may allow less output than was `asked` for."""
 
     hold: Hold
     price: Price
     request: CompletionRequest
+    asked: CompletionRequest
+
+    @property
+    def is_shortened(self) -> bool:
+        return self.request.max_output_tokens < self.asked.max_output_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,15 +173,20 @@ class MeteredLLM:
         self._owed: list[_Owed] = []
 
     async def complete(self, request: CompletionRequest, *, observer: CallObserver | None = None) -> Completion:
-        """Answer, trying again as the retry policy says.
+        """Answer, trying again as the retry policy says. Text goes to the observer as it arrives.
 
+        An observer that has heard a piece of a reply cannot unhear it: that attempt is the last.
         Raises UnpricedModel and InsufficientCredits before anything is sent, ProviderError when no attempt succeeded.
         """
         for attempt in itertools.count(1):
+            started = await to_the_end(self._start(request), undo=self._release)
+            observation = Observation(
+                database=self._metering.database, usage_id=started.hold.usage_id, outside=observer
+            )
             try:
-                return await self._attempt(request, observer)
+                return await self._attempt(started, observation)
             except ProviderError as error:
-                delay = self._metering.retry(error, attempt=attempt)
+                delay = None if observation.passed_on else self._metering.retry(error, attempt=attempt)
                 if delay is None:
                     raise
                 if self._on_retry:
@@ -193,6 +212,9 @@ class MeteredLLM:
 
     async def abandon(self, *, status: Uncharged = "fenced", error_code: str | None = None) -> None:
         """Charge nothing for replies that came to nothing, in a transaction of its own. Settled ones stay settled."""
+        await to_the_end(self._abandon(status, error_code=error_code))
+
+    async def _abandon(self, status: Uncharged, *, error_code: str | None) -> None:
         async with self._metering.database.transaction() as session:
             await self._void_owed(session, status=CallStatus(status), error_code=error_code)
 
@@ -201,19 +223,19 @@ class MeteredLLM:
             outcome = replace(owed.outcome, error_code=error_code)
             await ledger.void(session, usage_id=owed.usage_id, status=status, outcome=outcome)
 
-    async def _attempt(self, request: CompletionRequest, observer: CallObserver | None) -> Completion:
-        started = await self._start(request)
+    async def _attempt(self, started: _Started, observation: Observation) -> Completion:
         begun = self._metering.clock.monotonic()
         try:
-            completion = await self._metering.llm.complete(started.request, observer=observer)
+            completion = await self._metering.llm.complete(started.request, observer=observation)
         except BaseException as error:
             elapsed_ms = int((self._metering.clock.monotonic() - begun) * 1000)
-            await asyncio.shield(self._void(started, error=error, elapsed_ms=elapsed_ms))
+            await to_the_end(self._void(started, observation, error=error, elapsed_ms=elapsed_ms))
             raise
         owed = _owed(started, completion=completion, terms=self._metering.terms)
-        if completion.finish is FinishReason.LENGTH and started.request.max_output_tokens < request.max_output_tokens:
-            await self._give_up_shortened(request, owed)
+        if completion.finish is FinishReason.LENGTH and started.is_shortened:
+            await to_the_end(self._give_up_shortened(started.asked, owed))
         self._owed.append(owed)
+        await observation.recorded()
         return completion
 
     async def _give_up_shortened(self, request: CompletionRequest, owed: _Owed) -> NoReturn:
@@ -238,7 +260,7 @@ class MeteredLLM:
             shorter = await self._shortened(request, available=error.available)
             if shorter is None:
                 raise
-            return await self._hold(shorter, call_key=call_key)
+            return replace(await self._hold(shorter, call_key=call_key), asked=request)
 
     async def _hold(self, request: CompletionRequest, *, call_key: str) -> _Started:
         async with self._metering.database.transaction() as session:
@@ -252,10 +274,12 @@ class MeteredLLM:
                 task_type=request.purpose.value,
                 pricing_id=price.id,
                 terms=self._metering.terms,
+                input_tokens_estimated=estimated_usage(request, text="").input_tokens,
             )
             credits = charge_credits(worst_case_usd(price, request), terms=self._metering.terms)
             held = await ledger.hold(session, call=call, credits=credits, ttl_seconds=self._metering.hold_ttl_seconds)
-        return _Started(hold=held, price=price, request=replace(request, price_cap=price_cap(price, request)))
+        sent = replace(request, price_cap=price_cap(price, request))
+        return _Started(hold=held, price=price, request=sent, asked=request)
 
     async def _shortened(self, request: CompletionRequest, *, available: Decimal) -> CompletionRequest | None:
         """Return the request with as much output as the credits allow, or None when that is too little to be of use."""
@@ -271,8 +295,18 @@ class MeteredLLM:
             return None
         return self._metering.shorten(request, max_output_tokens=tokens)
 
-    async def _void(self, started: _Started, *, error: BaseException, elapsed_ms: int) -> None:
-        status, outcome = _ending(error, price=started.price, elapsed_ms=elapsed_ms)
+    async def _release(self, started: _Started) -> None:
+        """Give back the hold of a call that was never made."""
+        outcome = Outcome(error_code="cancelled")
+        async with self._metering.database.transaction() as session:
+            await ledger.void(session, usage_id=started.hold.usage_id, status=CallStatus.FAILED, outcome=outcome)
+
+    async def _void(
+        self, started: _Started, observation: Observation, *, error: BaseException, elapsed_ms: int
+    ) -> None:
+        status, outcome = _ending(error, observation, price=started.price)
+        outcome = replace(outcome, response_time_ms=elapsed_ms)
+        await observation.recorded()
         async with self._metering.database.transaction() as session:
             await ledger.void(session, usage_id=started.hold.usage_id, status=status, outcome=outcome)
 
@@ -296,24 +330,29 @@ def _owed(started: _Started, *, completion: Completion, terms: Terms) -> _Owed:
     return _Owed(usage_id=started.hold.usage_id, credits=charge_credits(cost.exact_usd, terms=terms), outcome=outcome)
 
 
-def _ending(error: BaseException, *, price: Price, elapsed_ms: int) -> tuple[CallStatus, Outcome]:
+def _ending(error: BaseException, observation: Observation, *, price: Price) -> tuple[CallStatus, Outcome]:
     """Return how an attempt without a reply ends, with what the provider let us know of its cost."""
-    if not isinstance(error, ProviderError):
-        code = "cancelled" if isinstance(error, asyncio.CancelledError) else "defect"
-        return CallStatus.ORPHAN, Outcome(error_code=code, response_time_ms=elapsed_ms)
-    return CallStatus.FAILED, Outcome(
-        cost=_loss(error, price=price),
-        request_id=error.request_id,
-        key_fingerprint=error.key_fingerprint,
-        response_time_ms=elapsed_ms,
-        error_code=error.code,
+    if isinstance(error, ProviderError):
+        return CallStatus.FAILED, Outcome(
+            cost=_loss(error.usage, said_usd=error.cost_usd, price=price),
+            request_id=error.request_id or observation.request_id,
+            key_fingerprint=error.key_fingerprint,
+            error_code=error.code,
+            cost_open=isinstance(error, Stalled | Interrupted),
+        )
+    if isinstance(error, AppError):  # before anything was sent: no key, no such provider
+        return CallStatus.FAILED, Outcome(error_code=error.code)
+    return CallStatus.ORPHAN, Outcome(
+        cost=_loss(observation.usage, said_usd=observation.cost_usd, price=price),
+        request_id=observation.request_id,
+        error_code="cancelled" if isinstance(error, asyncio.CancelledError) else "defect",
+        cost_open=True,
     )
 
 
-def _loss(error: ProviderError, *, price: Price) -> Cost | None:
-    usage = error.usage or Usage()
-    if (reported := believable(error.cost_usd)) is not None:
-        return Cost(usage=usage, exact_usd=reported, source=CostSource.REPORTED)
-    if error.usage is None:
+def _loss(usage: Usage | None, *, said_usd: Decimal | None, price: Price) -> Cost | None:
+    if (reported := believable(said_usd)) is not None:
+        return Cost(usage=usage or Usage(), exact_usd=reported, source=CostSource.REPORTED)
+    if usage is None:
         return None
     return Cost(usage=usage, exact_usd=cost_usd(price, usage), source=CostSource.COMPUTED)

@@ -93,6 +93,7 @@ class ApiKeyUsage(Base):
     __table_args__ = (
         CheckConstraint("status IN ('started', 'settled', 'orphan', 'fenced', 'failed')", name="status"),
         Index("ix_api_key_usage_started", "created_at", postgresql_where=text("status = 'started'")),
+        Index("ix_api_key_usage_cost_due", "cost_due_at", postgresql_where=text("cost_due_at IS NOT NULL")),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
@@ -112,8 +113,11 @@ class ApiKeyUsage(Base):
     output_tokens_used: Mapped[int] = mapped_column(server_default=text("0"))  # reasoning included
     reasoning_tokens_used: Mapped[int] = mapped_column(server_default=text("0"))
     images_processed: Mapped[int] = mapped_column(server_default=text("0"))
+    input_tokens_estimated: Mapped[int] = mapped_column(server_default=text("0"))  # before the call
     actual_cost_usd: Mapped[Decimal] = mapped_column(USD, server_default=text("0"))
-    cost_source: Mapped[str | None] = mapped_column(String(20))  # reported | computed | reconciled | estimated
+    cost_source: Mapped[str | None] = mapped_column(String(20))  # CostSource
+    cost_due_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))  # when to ask what a lost call cost
+    cost_asked: Mapped[int] = mapped_column(server_default=text("0"))  # how often it was
     markup_factor: Mapped[Decimal] = mapped_column(CREDITS)
     credit_value_usd: Mapped[Decimal] = mapped_column(USD)
     credits_charged: Mapped[Decimal] = mapped_column(CREDITS, server_default=text("0"))

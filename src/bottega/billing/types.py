@@ -37,6 +37,7 @@ class CostSource(StrEnum):
     COMPUTED = "computed"  # tokens x price row
     RECONCILED = "reconciled"  # the provider was asked afterwards
     ESTIMATED = "estimated"  # bounded from what was sent and received, x price row
+    UNKNOWN = "unknown"  # the provider was asked for a day and never knew of it
 
 
 Uncharged = Literal["failed", "orphan", "fenced"]
@@ -53,7 +54,10 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One attempt, named by `call_key`; attempts at the same step share `operation_key`."""
+    """One attempt, named by `call_key`; attempts at the same step share `operation_key`.
+
+    `input_tokens_estimated` is what the call is taken to have cost should nobody ever say.
+    """
 
     call_key: str
     operation_key: str
@@ -63,6 +67,7 @@ class Call:
     task_type: str
     pricing_id: int
     terms: Terms
+    input_tokens_estimated: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +91,10 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What is known of a call that ended; `cost` is None when nothing is."""
+    """What is known of a call that ended; `cost` is None when nothing is.
+
+    `cost_open` tells that the provider may have billed it all the same.
+    """
 
     cost: Cost | None = None
     request_id: str | None = None
@@ -94,6 +102,7 @@ class Outcome:
     key_id: uuid.UUID | None = None
     response_time_ms: int | None = None
     error_code: str | None = None
+    cost_open: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -118,7 +118,10 @@ class APIKeyManager:
             known.group.strikes = 0
 
     async def report_failure(self, key: LeasedKey, error: ProviderError) -> None:
-        """Let the error rest the quota group, refuse the key, or close the provider; most errors do none of these."""
+        """Let the error rest the quota group, refuse the key, or close the provider; most errors do none of these.
+
+        Of a limit it is said in the error whether another key is ready, so that nobody waits for this one.
+        """
         known = self._find(key)
         if known is None:
             return
@@ -132,6 +135,8 @@ class APIKeyManager:
             group = known.group
             group.rests_until = max(group.rests_until, now + self._rest_seconds(error, group))
             group.strikes += 1
+            ready_at = _ready_at(self._pools[key.provider])
+            error.another_key_ready = ready_at is not None and ready_at <= now
 
     def _rest_seconds(self, error: ProviderError, group: _Group) -> float:
         rest = self._rest

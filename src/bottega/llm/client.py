@@ -7,9 +7,8 @@ than `total_seconds` in all. Whatever ends a call, the error carries what is kno
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from typing import Protocol
 
 from bottega.core.clock import Clock, SystemClock
@@ -18,7 +17,7 @@ from bottega.llm.catalogue import Catalogue
 from bottega.llm.dialect import Bill, Dialect, Reading
 from bottega.llm.errors import Interrupted, ProviderError, Stalled
 from bottega.llm.types import CallObserver, Completion, CompletionRequest, Usage
-from bottega.llm.wire import OK, Wire, WireLimits, load_certificates
+from bottega.llm.wire import NOT_FOUND, OK, Wire, WireLimits, load_certificates
 
 SHORTEST_SECRET = 8  # a placeholder ("none", "ollama") may be part of any word
 KEY_SETTINGS = {"google": "GOOGLE_API_KEY", "openrouter": "OPENROUTER_API_KEY"}
@@ -61,7 +60,9 @@ class KeySource(Protocol):
 
     async def report_success(self, key: LeasedKey) -> None: ...
 
-    async def report_failure(self, key: LeasedKey, error: ProviderError) -> None: ...
+    async def report_failure(self, key: LeasedKey, error: ProviderError) -> None:
+        """Hear of a failed call, and say in `error.another_key_ready` whether it may go on at once with another key."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,11 +116,17 @@ class LLMClient:
         elapsed_ms = round((self._clock.monotonic() - started) * 1000)
         return replace(completion, key_fingerprint=key.fingerprint, response_time_ms=elapsed_ms)
 
-    async def generation_cost(self, *, provider: str, request_id: str) -> Decimal | None:
-        """Ask the provider what a call cost, once; None where it does not say, or not yet."""
+    def tells_bills(self, *, provider: str, request_id: str) -> bool:
+        """Tell whether the provider can be asked what a call cost. Raise UnknownProvider."""
+        return self._dialect(provider).bill_ask(request_id, secret="") is not None
+
+    async def bill(self, *, provider: str, request_id: str) -> Bill | None:
+        """Ask the provider what a call cost, once; None where it knows of no such call, or not yet.
+
+        Raise ProviderError, NoProviderKey or UnknownProvider where it could not be asked.
+        """
         dialect = self._dialect(provider)
-        bill = await self._ask_bill(request_id, dialect, await self._key(dialect))
-        return None if bill is None else bill.cost_usd
+        return await self._bill(request_id, dialect, await self._key(dialect))
 
     async def catalogue(self, *, provider: str) -> Catalogue | None:
         """Ask what models there are, at what price; None where the provider lists no prices. Raise ProviderError."""
@@ -217,12 +224,13 @@ class LLMClient:
             return None
         for pause_seconds in self._patience.bill_polls_seconds:
             await self._clock.sleep(pause_seconds)
-            bill = await self._ask_bill(request_id, dialect, key)
-            if bill is not None:
-                return bill
+            with suppress(ProviderError):  # the cost stays unknown, which the caller's record says
+                bill = await self._bill(request_id, dialect, key)
+                if bill is not None:
+                    return bill
         return None
 
-    async def _ask_bill(self, request_id: str, dialect: Dialect, key: LeasedKey) -> Bill | None:
+    async def _bill(self, request_id: str, dialect: Dialect, key: LeasedKey) -> Bill | None:
         ask = dialect.bill_ask(request_id, secret=key.secret)
         if ask is None:
             return None
@@ -231,9 +239,14 @@ class LLMClient:
                 asyncio.timeout(self._patience.bill_answer_seconds),
                 self._wire.open(ask, provider=dialect.provider) as answer,
             ):
-                return dialect.bill(await answer.body()) if answer.status == OK else None
-        except (ProviderError, TimeoutError):
-            return None  # the cost stays unknown, which the caller's record says
+                if answer.status == NOT_FOUND:
+                    return None
+                if answer.status != OK:
+                    raise dialect.fault(await answer.fault())
+                return dialect.bill(await answer.body())
+        except TimeoutError as error:
+            sentence = f"{dialect.provider} did not say in time what a call cost."
+            raise Stalled(sentence, provider=dialect.provider) from error
 
     # -- who answers, with which key -----------------------------------------------------------------
 

@@ -12,8 +12,9 @@
       Refused              a safety block; nothing usable came back
       MalformedResponse    not the provider's own dialect
 
-`retryable` says whether the same request may succeed later. Where tokens were billed although the call failed, `usage`,
-`cost_usd` and `request_id` say what is known, so that the platform's loss is on record.
+`retryable` says whether the same request may succeed later, `another_key_ready` that only one key's limit was reached
+and another can be used at once. Where tokens were billed although the call failed, `usage`, `cost_usd` and `request_id`
+say what is known, so that the platform's loss is on record.
 """
 
 from decimal import Decimal
@@ -48,6 +49,7 @@ class ProviderError(AppError):
         self.request_id = request_id
         self.partial = partial
         self.key_fingerprint = key_fingerprint
+        self.another_key_ready = False
 
 
 class RateLimited(ProviderError):

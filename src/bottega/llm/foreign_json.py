@@ -11,6 +11,7 @@ from typing import Any
 Json = Any
 LARGEST_AMOUNT = 10**12
 LARGEST_COUNT = 10**9  # of tokens; an integer column holds two of them
+LONGEST_ID = 200
 
 
 class NotJson(ValueError):
@@ -52,6 +53,12 @@ def as_amount(value: Json) -> Decimal | None:
     except ArithmeticError:
         return None
     return amount if amount.is_finite() and 0 <= amount <= LARGEST_AMOUNT else None
+
+
+def as_id(value: Json) -> str | None:
+    """Read a name given by somebody else; what could not be stored and looked up again is none."""
+    text = as_text(value)
+    return text if text.isprintable() and text.isascii() and 0 < len(text) <= LONGEST_ID else None
 
 
 def plain(value: Mapping[str, Json]) -> Mapping[str, Json]:

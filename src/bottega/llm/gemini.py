@@ -29,7 +29,7 @@ from bottega.llm.errors import (
     RateLimited,
     Refused,
 )
-from bottega.llm.foreign_json import Json, NotJson, as_amount, as_count, as_list, as_map, as_text, parse
+from bottega.llm.foreign_json import Json, NotJson, as_amount, as_count, as_id, as_list, as_map, as_text, parse
 from bottega.llm.types import CompletionRequest, FinishReason, Usage
 
 API_VERSION = "v1beta"
@@ -106,7 +106,7 @@ class GeminiReading(Reading):
         if error := as_map(event.get("error")):
             raise _complaint(error, status=as_count(error.get("code")) or 500)
         before = (self.characters, self.usage, self.finish)
-        self.request_id = as_text(event.get("responseId")) or self.request_id
+        self.request_id = as_id(event.get("responseId")) or self.request_id
         self._count(as_map(event.get("usageMetadata")))
         blocked = as_text(as_map(event.get("promptFeedback")).get("blockReason"))
         candidates = as_list(event.get("candidates"))

@@ -32,7 +32,7 @@ from bottega.llm.errors import (
     Refused,
     RequestRejected,
 )
-from bottega.llm.foreign_json import Json, NotJson, as_amount, as_count, as_list, as_map, as_text, parse
+from bottega.llm.foreign_json import Json, NotJson, as_amount, as_count, as_id, as_list, as_map, as_text, parse
 from bottega.llm.openrouter_catalogue import read_catalogue
 from bottega.llm.types import CompletionRequest, FinishReason, Usage
 
@@ -129,7 +129,7 @@ class ChatReading(Reading):
         self._refusal = ""
 
     def opened(self, headers: Mapping[str, str]) -> None:
-        self.request_id = headers.get("x-generation-id") or None
+        self.request_id = as_id(headers.get("x-generation-id"))
 
     def feed(self, data: str) -> bool:
         if data.strip() == "[DONE]":
@@ -137,7 +137,7 @@ class ChatReading(Reading):
             return True
         event = as_map(self._parse(data))
         before = (self.characters, self.usage, self.finish)
-        self.request_id = self.request_id or as_text(event.get("id")) or None
+        self.request_id = self.request_id or as_id(event.get("id"))
         self._count(as_map(event.get("usage")))
         choices = as_list(event.get("choices"))
         choice = as_map(choices[0]) if choices else {}

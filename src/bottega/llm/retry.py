@@ -1,7 +1,8 @@
 """When to ask again: pure policy, for whoever runs the loop.
 
 A provider that says how long to wait is taken at its word, to 0.2 s. Otherwise the wait is drawn between nothing and a
-bound that doubles (full jitter), so that many runs which failed together do not return together. A wait longer than
+bound that doubles (full jitter), so that many runs which failed together do not return together. Where only one key's
+limit was reached and another key is ready, there is nothing to wait for. A wait longer than
 `patience_seconds` is not slept through: the run waits durably instead. A provider that fell silent is not asked again
 here: it has cost a minute already, and whoever asks may have another model.
 """
@@ -26,9 +27,11 @@ class RetryPolicy:
 
         `random` returns a number in [0, 1), as `random.random` does.
         """
-        if not isinstance(error, ProviderError) or isinstance(error, Stalled) or not error.retryable:
+        if not isinstance(error, ProviderError) or isinstance(error, Stalled) or attempt >= self.max_attempts:
             return None
-        if attempt >= self.max_attempts:
+        if error.another_key_ready:
+            return random() * SLACK_SECONDS
+        if not error.retryable:
             return None
         asked = error.retry_after_seconds
         if asked is None:

@@ -19,6 +19,7 @@ from bottega.llm.errors import Interrupted, MalformedResponse, Overloaded, Reque
 from bottega.llm.sse import EventParser, EventTooLong
 
 OK = 200
+NOT_FOUND = 404
 STREAM_TYPE = "text/event-stream"
 JSON_TYPE = "application/json"
 

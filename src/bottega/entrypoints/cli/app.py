@@ -27,7 +27,7 @@ _COMMANDS = {
     "payments": ("bottega.entrypoints.cli.payments:payments", "See, refund and reconcile payments."),
     "usage": ("bottega.entrypoints.cli.usage:usage", "See what model calls cost and earned."),
     "pricing": ("bottega.entrypoints.cli.pricing:pricing", "See and set what models cost."),
-    "ledger": ("bottega.entrypoints.cli.ledger:ledger", "Audit the ledger."),
+    "ledger": ("bottega.entrypoints.cli.ledger:ledger", "Audit the ledger; ask what lost calls cost."),
     "db": ("bottega.entrypoints.cli.db:db", "Look after the database."),
 }
 

@@ -10,6 +10,7 @@ from decimal import ROUND_CEILING, Decimal
 
 from rich.markup import escape
 
+from bottega.billing.reconcile import Findings
 from bottega.core.money import show_credits
 from bottega.orchestration import events
 from bottega.orchestration.events import Event
@@ -315,3 +316,22 @@ def _escaped(text: str) -> str:
 def harmless(text: str) -> str:
     """Drop what a terminal obeys or what reorders a line; joiners stay, emoji are made of them."""
     return "".join(c for c in text if c in "\n\t\u200d" or unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
+
+
+def reconciled(found: Findings) -> tuple[str, ...]:
+    """Say what a round of questions about lost calls came to."""
+    lines = (
+        (found.swept, f"{_count(found.swept, 'call')} never came back: what was held for them is free again."),
+        (
+            found.reconciled,
+            f"{_count(found.reconciled, 'lost call')} cost {found.reconciled_usd} USD, by the providers' own word.",
+        ),
+        (
+            found.estimated,
+            f"{_count(found.estimated, 'lost call')} cost about {found.estimated_usd} USD: their provider never tells.",
+        ),
+        (found.unknown, f"{_count(found.unknown, 'lost call')} are unknown to their provider; not asked again."),
+        (found.waiting, f"{_count(found.waiting, 'lost call')} have no answer yet: run this again later."),
+    )
+    said = tuple(sentence for count, sentence in lines if count)
+    return (*said, "Nobody was charged.") if said else ("No lost call is waiting for its price.",)

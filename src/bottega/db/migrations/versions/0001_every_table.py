@@ -450,8 +450,11 @@ def upgrade() -> None:
         sa.Column("output_tokens_used", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("reasoning_tokens_used", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("images_processed", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("input_tokens_estimated", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("actual_cost_usd", sa.Numeric(precision=20, scale=10), server_default=sa.text("0"), nullable=False),
         sa.Column("cost_source", sa.String(length=20), nullable=True),
+        sa.Column("cost_due_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cost_asked", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("markup_factor", sa.Numeric(precision=20, scale=8), nullable=False),
         sa.Column("credit_value_usd", sa.Numeric(precision=20, scale=10), nullable=False),
         sa.Column("credits_charged", sa.Numeric(precision=20, scale=8), server_default=sa.text("0"), nullable=False),
@@ -476,6 +479,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_api_key_usage")),
         sa.UniqueConstraint("call_key", name=op.f("uq_api_key_usage_call_key")),
         sa.UniqueConstraint("hold_id", name=op.f("uq_api_key_usage_hold_id")),
+    )
+    op.create_index(
+        "ix_api_key_usage_cost_due",
+        "api_key_usage",
+        ["cost_due_at"],
+        unique=False,
+        postgresql_where=sa.text("cost_due_at IS NOT NULL"),
     )
     op.create_index(op.f("ix_api_key_usage_operation_key"), "api_key_usage", ["operation_key"], unique=False)
     op.create_index(op.f("ix_api_key_usage_project_id"), "api_key_usage", ["project_id"], unique=False)
