@@ -4,19 +4,23 @@ import asyncio
 import os
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
+from sqlalchemy import text
+
 from bottega.agents.prompting import Prompts
+from bottega.agents.refiner import ModelServer
 from bottega.billing import ledger
 from bottega.billing.accounts import open_account
 from bottega.billing.metering import Metering
 from bottega.billing.prices import PriceBook, seed_prices
 from bottega.billing.quote import Quote, SizedTask, quote
+from bottega.billing.relay import RelayTokens
 from bottega.billing.types import Terms
 from bottega.config import Settings
 from bottega.core.clock import Clock, SystemClock
@@ -34,6 +38,7 @@ from bottega.llm.retry import RetryPolicy
 from bottega.llm.types import Gateway, ModelName
 from bottega.orchestration.advance import Advancer
 from bottega.orchestration.events import Announce, Event
+from bottega.orchestration.gate import ProjectGate
 from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS
 from bottega.orchestration.orchestrator import ModelOrchestrator
 from bottega.orchestration.runner import InProcessRunner, runner_name
@@ -70,13 +75,35 @@ class Listeners:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Chore:
+    """Something that a server does again and again, whatever became of it the last time."""
+
+    name: str
+    every_seconds: float
+    work: Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class App:
+    """`models` are those of this installation; `model_server` lends one of them to a tool, where a process can."""
+
     settings: Settings
     database: Database
     orchestrator: ModelOrchestrator
     runner: InProcessRunner
     storage: StorageService
     events: Listeners
+    metering: Metering
+    models: tuple[ModelName, ...]
+    relay_tokens: RelayTokens
+    gate: ProjectGate
+    chores: tuple[Chore, ...]
+    model_server: ModelServer | None = None
+
+    async def ping(self) -> None:
+        """Ask the database for a sign of life; raise whatever keeps it from answering."""
+        async with self.database.transaction() as session:
+            await session.execute(text("SELECT 1"))
 
     async def local_user(self, username: str) -> int:
         """Return the account of whoever sits at this machine's terminal, opened with its initial credits."""
@@ -134,10 +161,12 @@ async def open_app(
     llm: Gateway | None = None,
     sandbox: Sandbox | None = None,
     pace: Pace = PACE,
+    model_server: ModelServer | None = None,
 ) -> AsyncIterator[App]:
     """Open everything a process needs and close it again.
 
-    `llm` replaces the gateway (the demo's script, tests), `sandbox` the strongest rung (benchmarks).
+    `llm` replaces the gateway (the demo's script, tests), `sandbox` the strongest rung (benchmarks). `model_server`
+    lends models to tools; it is an entry point's, and outlives the App.
     """
     clock = SystemClock()
     _make_home(settings.platform.bottega_home)
@@ -150,7 +179,8 @@ async def open_app(
         await upgrade(url=url)
         database = Database(url=url)
         stack.push_async_callback(database.close)
-        yield await _assemble(settings, database=database, llm=gateway, sandbox=await probed, clock=clock, pace=pace)
+        app = await _assemble(settings, database=database, llm=gateway, sandbox=await probed, clock=clock, pace=pace)
+        yield replace(app, model_server=model_server)
 
 
 @asynccontextmanager
@@ -193,18 +223,17 @@ async def _assemble(
         credit_value_usd=terms.credit_value_usd,
     )
     retry = RetryPolicy()
+    metering = Metering(
+        database=database,
+        llm=llm,
+        retry=lambda error, *, attempt: retry.next_delay(error, attempt=attempt, random=secrets.SystemRandom().random),
+        terms=terms,
+        clock=clock,
+        prices=prices,
+    )
     advancer = Advancer(
         bench=bench,
-        metering=Metering(
-            database=database,
-            llm=llm,
-            retry=lambda error, *, attempt: retry.next_delay(
-                error, attempt=attempt, random=secrets.SystemRandom().random
-            ),
-            terms=terms,
-            clock=clock,
-            prices=prices,
-        ),
+        metering=metering,
         clock=clock,
         owner=runner_name(),
         minimum_credits=settings.billing.minimum_credits_to_start,
@@ -223,6 +252,22 @@ async def _assemble(
         runner=InProcessRunner(database=database, advancer=advancer, clock=clock, announce=listeners.announce),
         storage=storage,
         events=listeners,
+        metering=metering,
+        models=tuple(dict.fromkeys(models)),
+        relay_tokens=(relay_tokens := RelayTokens(database=database)),
+        gate=ProjectGate(database=database),
+        chores=_chores(database, relay_tokens=relay_tokens),
+    )
+
+
+def _chores(database: Database, *, relay_tokens: RelayTokens) -> tuple[Chore, ...]:
+    async def sweep() -> None:
+        async with database.transaction() as session:
+            await ledger.sweep(session)
+
+    return (
+        Chore(name="expired holds", every_seconds=60, work=sweep),
+        Chore(name="expired relay tokens", every_seconds=3600, work=relay_tokens.forget_expired),
     )
 
 

@@ -25,6 +25,7 @@ _PURPOSES = {
     "readme": "README",
     "implement": "writing",
     "verify": "review",
+    "relay": "Your own tools",
 }
 
 

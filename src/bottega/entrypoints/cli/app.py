@@ -24,6 +24,8 @@ _COMMANDS = {
     "cancel": ("bottega.entrypoints.cli.projects:cancel", "Stop a project for good."),
     "credits": ("bottega.entrypoints.cli.credits:credits", "See and add credits."),
     "pricing": ("bottega.entrypoints.cli.pricing:pricing", "See and set what models cost."),
+    "relay": ("bottega.entrypoints.cli.relay:relay", "Let tools of your own call models, on your credits."),
+    "serve": ("bottega.entrypoints.http.serve:serve", "Serve webhooks and the relay over HTTP."),
     "ledger": ("bottega.entrypoints.cli.ledger:ledger", "Audit the ledger."),
     "db": ("bottega.entrypoints.cli.db:db", "Look after the database."),
 }
