@@ -23,6 +23,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
     "Cache-Control": "no-store",
 }
+LONGEST_LOGGED = 200
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 _SENTENCES = {404: "There is nothing here.", 405: "This address does not take that method."}
 
@@ -57,11 +58,16 @@ class Protection:
                 await self._app(scope, receive, guarded)
             except Exception:  # the edge: one kind sentence, and the rest in the log
                 error_id = uuid.uuid4().hex[:12]
-                log.exception("http.failed", error_id=error_id, method=scope["method"], path=scope["path"])
+                log.exception("http.failed", error_id=error_id, method=scope["method"], path=_path(scope))
                 if not status:
                     await _unexpected(error_id)(scope, receive, guarded)
             elapsed_ms = round((self._clock.monotonic() - began) * 1000)
-            log.info("http.request", method=scope["method"], path=scope["path"], status=status, elapsed_ms=elapsed_ms)
+            log.info("http.request", method=scope["method"], path=_path(scope), status=status, elapsed_ms=elapsed_ms)
+
+
+def _path(scope: Scope) -> str:
+    """Return the path as it came over the wire: decoded, it could hold lines of its own."""
+    return bytes(scope["raw_path"])[:LONGEST_LOGGED].decode("ascii", "backslashreplace")
 
 
 def error_body(*, code: str, message: str) -> dict[str, dict[str, str]]:

@@ -54,10 +54,14 @@ def _text(content: object) -> object:
         if isinstance(content, str):
             return content
         raise ValueError("must be text, or a list of text parts")
-    parts = [part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None for part in content]
-    if not all(isinstance(part, str) for part in parts):
+    texts = [
+        part["text"]
+        for part in content
+        if isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
+    ]
+    if len(texts) < len(content):
         raise ValueError("holds a part that is not text; only text is served here")
-    return "".join(parts)
+    return "".join(texts)
 
 
 class _Model(BaseModel):
