@@ -1,9 +1,11 @@
 """Tokens of the relay: shown once, kept as hashes, and all refusals alike."""
 
 import uuid
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
+from tests.billing.scene import Scene, set_scene
 
 from bottega.billing.ledger import NotTheirProject
 from bottega.billing.relay import InvalidLifetime, InvalidRelayToken, RelayTokens
@@ -11,7 +13,6 @@ from bottega.billing.tables import RelayToken
 from bottega.db.transaction import Database
 from bottega.llm.types import Purpose
 from bottega.users.tables import User
-from tests.billing.scene import Scene, set_scene
 
 
 @pytest.fixture
@@ -26,9 +27,7 @@ def tokens(database: Database) -> RelayTokens:
 
 async def age(database: Database, *, seconds: int) -> None:
     async with database.transaction() as session:
-        rows = (await session.scalars(select(RelayToken))).all()
-        for row in rows:
-            row.expires_at = row.expires_at.fromtimestamp(row.expires_at.timestamp() - seconds, tz=row.expires_at.tzinfo)
+        await session.execute(update(RelayToken).values(expires_at=RelayToken.expires_at - timedelta(seconds=seconds)))
 
 
 async def test_a_token_is_redeemed_for_what_it_was_issued_for(tokens: RelayTokens, scene: Scene) -> None:
@@ -47,9 +46,7 @@ async def test_a_token_is_redeemed_for_what_it_was_issued_for(tokens: RelayToken
 async def test_only_the_hash_is_kept_and_none_is_like_another(
     tokens: RelayTokens, scene: Scene, database: Database
 ) -> None:
-    issued = [
-        await tokens.issue(user_id=scene.user_id, project_id=scene.project_id, ttl_seconds=60) for _ in range(2)
-    ]
+    issued = [await tokens.issue(user_id=scene.user_id, project_id=scene.project_id, ttl_seconds=60) for _ in range(2)]
     assert issued[0].token != issued[1].token
     assert issued[0].token not in repr(issued[0])
     assert issued[0].token.startswith("brt_")
@@ -80,8 +77,7 @@ async def test_unknown_expired_and_revoked_are_the_same_refusal(
     tokens: RelayTokens, scene: Scene, database: Database
 ) -> None:
     revoked, expired = [
-        (await tokens.issue(user_id=scene.user_id, project_id=scene.project_id, ttl_seconds=60)).token
-        for _ in range(2)
+        (await tokens.issue(user_id=scene.user_id, project_id=scene.project_id, ttl_seconds=60)).token for _ in range(2)
     ]
     assert await tokens.revoke(revoked)
     assert not await tokens.revoke(revoked)

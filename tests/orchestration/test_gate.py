@@ -4,11 +4,11 @@ import uuid
 
 import pytest
 from sqlalchemy import update
+from tests.billing.scene import set_scene
 
 from bottega.db.transaction import Database
 from bottega.orchestration.gate import ProjectCancelled, ProjectGate, ProjectPaused
 from bottega.orchestration.tables import Run
-from tests.billing.scene import set_scene
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,11 @@ async def test_a_body_without_end_is_refused_while_it_is_read(http: httpx2.Async
 
 
 async def test_a_request_that_is_none_does_not_hurt(http: httpx2.AsyncClient) -> None:
-    for garbage in (b"\x00\x01\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nBad Header\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"a" * 99_999):
+    for garbage in (
+        b"\x00\x01\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nBad Header\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"a" * 99_999,
+    ):
         reader, writer = await asyncio.open_connection("127.0.0.1", http.base_url.port)
         writer.write(garbage)
         assert b" 400 " in await asyncio.wait_for(reader.readuntil(b"\r\n"), timeout=5)
@@ -180,7 +184,9 @@ async def test_a_request_that_is_none_does_not_hurt(http: httpx2.AsyncClient) ->
 
 async def test_a_log_line_holds_no_line_of_the_clients(http: httpx2.AsyncClient) -> None:
     with capture_logs() as logged:
-        await http.get("/nowhere%0d%0aSet-Cookie:%20a=b?token=brt_secret", headers={"Authorization": "Bearer brt_secret"})
+        await http.get(
+            "/nowhere%0d%0aSet-Cookie:%20a=b?token=brt_secret", headers={"Authorization": "Bearer brt_secret"}
+        )
     (line,) = [entry for entry in logged if entry["event"] == "http.request"]
     assert "brt_secret" not in json.dumps({name: str(value) for name, value in line.items()})
     assert "\n" not in line["path"]

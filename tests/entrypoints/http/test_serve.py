@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,14 @@ async def token_of(scene: Scene) -> str:
     return (await tokens.issue(user_id=scene.user_id, project_id=scene.project_id, ttl_seconds=600)).token
 
 
+async def begun(scene: Scene, *, calls: int) -> None:
+    for _ in range(1000):
+        if len(await scene.calls()) >= calls:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("no call was begun")
+
+
 async def test_a_call_in_flight_ends_before_the_server_does(app: App, scene: Scene) -> None:
     at = listen(host="127.0.0.1", port=0)
     url, token = f"http://127.0.0.1:{at.getsockname()[1]}", await token_of(scene)
@@ -52,8 +61,7 @@ async def test_a_call_in_flight_ends_before_the_server_does(app: App, scene: Sce
             assert (await http.get("/readyz")).status_code == 200
             asked = asyncio.create_task(http.post("/v1/chat/completions", json=asking()))
             leaving = asyncio.create_task(impatient.post("/v1/chat/completions", json=asking()))
-            while len(await scene.calls()) < 2:
-                await asyncio.sleep(0.01)
+            await begun(scene, calls=2)
             leaving.cancel()
         assert (await asked).json()["choices"][0]["message"]["content"] == "well thought"
     assert [call.status for call in await scene.calls()] == ["settled", "settled"]
@@ -65,11 +73,10 @@ async def test_a_call_that_takes_too_long_is_given_up_and_not_charged(app: App, 
     async with client(f"http://127.0.0.1:{at.getsockname()[1]}", token=await token_of(scene)) as http:
         async with serving_app(app, at=at, grace_seconds=0):
             asked = asyncio.create_task(http.post("/v1/chat/completions", json=asking()))
-            while not await scene.calls():
-                await asyncio.sleep(0.01)
+            await begun(scene, calls=1)
         await asyncio.gather(asked, return_exceptions=True)
     assert [call.status for call in await scene.calls()] == ["orphan"]
-    assert await scene.money() == (100, 0)
+    assert await scene.money() == (Decimal(100), Decimal(0))
     assert await scene.faults() == []
 
 
@@ -102,8 +109,7 @@ async def test_a_token_from_the_command_line_works_and_a_signal_stops_the_server
         url = line.split()[2].rstrip(";")
         async with client(url, token=await token_of(scene)) as http:
             asked = asyncio.create_task(http.post("/v1/chat/completions", json=asking(stream=True)))
-            while not fake.asks:
-                await asyncio.sleep(0.01)
+            await begun(scene, calls=1)
             process.send_signal(signal.SIGTERM)
             stream = chunks((await asked).text)
         _, errors = await process.communicate()

@@ -38,11 +38,11 @@ RATES = Rates(input=Decimal("0.50"), cached=Decimal("0.05"), output=Decimal("2.0
 HELLO = ({"role": "user", "content": "hello"},)
 
 
-def never(_: ProviderError, *, attempt: int) -> float | None:  # noqa: ARG001
+def never(error: ProviderError, *, attempt: int) -> float | None:  # noqa: ARG001
     return None
 
 
-def at_once(_: ProviderError, *, attempt: int) -> float | None:
+def at_once(error: ProviderError, *, attempt: int) -> float | None:  # noqa: ARG001
     return 0 if attempt < 3 else None
 
 
@@ -138,9 +138,7 @@ async def counter(
         calls = calls or Calls()
         relay = Relay(desk=desk, models=(SMALL, LARGE), calls=calls, clock=clock, silence_seconds=silence_seconds)
         async with served(create_app(Parts(ping=nothing, relay=relay))) as url, client(url, token=issued.token) as http:
-            yield Counter(
-                scene=scene, fake=fake, tokens=tokens, calls=calls, token=issued.token, url=url, http=http
-            )
+            yield Counter(scene=scene, fake=fake, tokens=tokens, calls=calls, token=issued.token, url=url, http=http)
             await calls.drain(within_seconds=5)
 
 

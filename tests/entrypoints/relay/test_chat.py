@@ -80,14 +80,12 @@ async def test_a_reply_that_was_cut_says_so(relay: Counter) -> None:
 
 async def test_a_stream_gives_text_before_its_end(relay: Counter) -> None:
     relay.fake.enqueue(SLOW)
-    arrived: list[tuple[float, str]] = []
     async with relay.http.stream(
         "POST", "/v1/chat/completions", json=asking(stream=True, stream_options={"include_usage": True})
     ) as answer:
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")
-        async for piece in answer.aiter_text():
-            arrived.append((time.monotonic(), piece))
+        arrived = [(time.monotonic(), piece) async for piece in answer.aiter_text()]
     assert arrived[-1][0] - arrived[0][0] > 0.2
     assert "[DONE]" not in arrived[0][1]
     stream = chunks("".join(piece for _, piece in arrived))

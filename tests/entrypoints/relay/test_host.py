@@ -60,10 +60,13 @@ async def test_nothing_is_settled_before_the_lender_settles(database: Database) 
         prices=PriceBook(),
     )
     llm = metering.account(user_id=scene.user_id, project_id=scene.project_id, operation_key="step", lease_token=1)
-    async with LocalRelay(models=[MODEL]) as relay, relay.lend(llm) as loan:
-        async with client(loan.base_url, token=loan.token) as http:
-            for stream in (False, True):
-                assert (await http.post("/chat/completions", json=HERE | {"stream": stream})).status_code == 200
+    async with (
+        LocalRelay(models=[MODEL]) as relay,
+        relay.lend(llm) as loan,
+        client(loan.base_url, token=loan.token) as http,
+    ):
+        for stream in (False, True):
+            assert (await http.post("/chat/completions", json=HERE | {"stream": stream})).status_code == 200
     assert [call.status for call in await scene.calls()] == ["started", "started"]
     async with database.transaction() as session:
         await llm.settle(session)
@@ -109,9 +112,12 @@ async def test_a_reply_that_began_twice_is_no_reply() -> None:
             observer.received("first try")  # type: ignore[attr-defined]
             return await Plain(says="second try").complete(request)
 
-    async with LocalRelay(models=[MODEL]) as relay, relay.lend(Stutters()) as loan:
-        async with client(loan.base_url, token=loan.token) as http:
-            stream = chunks((await http.post("/chat/completions", json=HERE | {"stream": True})).text)
+    async with (
+        LocalRelay(models=[MODEL]) as relay,
+        relay.lend(Stutters()) as loan,
+        client(loan.base_url, token=loan.token) as http,
+    ):
+        stream = chunks((await http.post("/chat/completions", json=HERE | {"stream": True})).text)
     assert not stream.done
     assert stream.error is not None
     assert stream.error["code"] == "broken_reply"
@@ -122,9 +128,12 @@ async def test_what_a_model_of_ours_does_wrong_is_said_kindly() -> None:
         async def complete(self, _: CompletionRequest) -> Completion:
             raise ZeroDivisionError("secret of ours")
 
-    async with LocalRelay(models=[MODEL]) as relay, relay.lend(Broken()) as loan:
-        async with client(loan.base_url, token=loan.token) as http:
-            for stream in (False, True):
-                answer = await http.post("/chat/completions", json=HERE | {"stream": stream})
-                assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
-                assert "secret" not in answer.text
+    async with (
+        LocalRelay(models=[MODEL]) as relay,
+        relay.lend(Broken()) as loan,
+        client(loan.base_url, token=loan.token) as http,
+    ):
+        for stream in (False, True):
+            answer = await http.post("/chat/completions", json=HERE | {"stream": stream})
+            assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+            assert "secret" not in answer.text

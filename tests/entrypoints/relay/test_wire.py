@@ -61,7 +61,18 @@ def test_what_is_not_served_is_said(rest: dict[str, Any], param: str) -> None:
         b"[" * 100_000,
         b'{"a":' * 100_000,
     ],
-    ids=["nothing", "half", "list", "text", "no UTF-8", "no UTF-8 within", "half a character", "NaN", "deep lists", "deep maps"],
+    ids=[
+        "nothing",
+        "half",
+        "list",
+        "text",
+        "no UTF-8",
+        "no UTF-8 within",
+        "half a character",
+        "NaN",
+        "deep lists",
+        "deep maps",
+    ],
 )
 def test_a_body_that_is_no_request_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest) as refused:
