@@ -169,6 +169,13 @@ async def test_a_body_without_end_is_refused_while_it_is_read(http: httpx2.Async
     assert outside.received == []
 
 
+async def test_a_body_is_refused_by_its_announced_length(http: httpx2.AsyncClient) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", http.base_url.port)
+    writer.write(b"POST /webhooks/stripe HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n")
+    assert b" 413 " in await asyncio.wait_for(reader.readuntil(b"\r\n"), timeout=5)
+    writer.close()
+
+
 async def test_a_request_that_is_none_does_not_hurt(http: httpx2.AsyncClient) -> None:
     for garbage in (
         b"\x00\x01\r\n\r\n",

@@ -15,14 +15,30 @@ from bottega.config import ModelSettings
 from bottega.db.transaction import Database
 from bottega.entrypoints.http.serve import serving_app
 from bottega.entrypoints.relay.server import listen
-from bottega.llm.scripted import ScriptedProvider
+from bottega.llm.types import CallObserver, Completion, CompletionRequest, FinishReason, Usage
 from tests.billing.scene import Scene, set_scene
 from tests.entrypoints.cli.conftest import Environment, Run, command
 from tests.entrypoints.relay.conftest import RATES, SMALL, asking, chunks, client
 from tests.fakes.providers import FakeProviders, Reply
 from tests.journeys.conftest import settings_for
 
-SLOW = ScriptedProvider(fallback=lambda _: "well thought", latency=lambda _: 0.5)
+THINKING_SECONDS = 0.5
+
+
+class Slow:
+    """A model that begins at once and takes its time to end."""
+
+    async def complete(self, request: CompletionRequest, *, observer: CallObserver | None = None) -> Completion:
+        if observer is not None:
+            observer.received("well ")
+        await asyncio.sleep(THINKING_SECONDS)
+        return Completion(
+            text="well thought",
+            finish=FinishReason.STOP,
+            usage=Usage(input_tokens=10, output_tokens=10),
+            model=request.model,
+            request_id="r",
+        )
 
 
 @pytest.fixture
@@ -36,7 +52,7 @@ async def scene(database: Database) -> Scene:
 @pytest.fixture
 async def app(scene: Scene, tmp_path: Path, database_url: str) -> AsyncIterator[App]:  # noqa: ARG001  # prices first
     models = ModelSettings(architect_model=str(SMALL), implementer_models=(str(SMALL),))
-    async with open_app(settings_for(home=tmp_path, database_url=database_url, models=models), llm=SLOW) as made:
+    async with open_app(settings_for(home=tmp_path, database_url=database_url, models=models), llm=Slow()) as made:
         yield made
 
 
@@ -55,16 +71,26 @@ async def begun(scene: Scene, *, calls: int) -> None:
 
 async def test_a_call_in_flight_ends_before_the_server_does(app: App, scene: Scene) -> None:
     at = listen(host="127.0.0.1", port=0)
-    url, token = f"http://127.0.0.1:{at.getsockname()[1]}", await token_of(scene)
-    async with client(url, token=token) as http, client(url, token=token) as impatient:
+    async with client(f"http://127.0.0.1:{at.getsockname()[1]}", token=await token_of(scene)) as http:
         async with serving_app(app, at=at, grace_seconds=5):
             assert (await http.get("/readyz")).status_code == 200
             asked = asyncio.create_task(http.post("/v1/chat/completions", json=asking()))
-            leaving = asyncio.create_task(impatient.post("/v1/chat/completions", json=asking()))
-            await begun(scene, calls=2)
-            leaving.cancel()
+            await begun(scene, calls=1)
         assert (await asked).json()["choices"][0]["message"]["content"] == "well thought"
-    assert [call.status for call in await scene.calls()] == ["settled", "settled"]
+    assert [call.status for call in await scene.calls()] == ["settled"]
+    assert await scene.faults() == []
+
+
+async def test_a_call_whose_asker_has_gone_ends_before_the_server_does(app: App, scene: Scene) -> None:
+    at = listen(host="127.0.0.1", port=0)
+    url, token = f"http://127.0.0.1:{at.getsockname()[1]}", await token_of(scene)
+    async with serving_app(app, at=at, grace_seconds=5):
+        async with (
+            client(url, token=token) as http,
+            http.stream("POST", "/v1/chat/completions", json=asking(stream=True)) as leaving,
+        ):
+            await anext(leaving.aiter_text())
+    assert [call.status for call in await scene.calls()] == ["settled"]
     assert await scene.faults() == []
 
 

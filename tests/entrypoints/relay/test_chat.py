@@ -107,13 +107,6 @@ async def test_usage_is_streamed_only_when_asked_for(relay: Counter) -> None:
     assert not any("usage" in o for o in stream.objects)
 
 
-async def test_a_half_character_waits_for_its_other_half(relay: Counter) -> None:
-    relay.fake.enqueue(Reply(text="tada \U0001f389 \0 done", piece_characters=1))
-    stream = chunks((await relay.ask(stream=True)).text)
-    assert stream.text == "tada \U0001f389 \ufffd done"
-    assert stream.done
-
-
 async def test_silence_is_filled_with_comments(database: Database) -> None:
     async with counter(database, silence_seconds=0.1) as relay:
         relay.fake.enqueue(Reply(text="at last", delay_seconds=0.5))

@@ -123,6 +123,22 @@ async def test_a_reply_that_began_twice_is_no_reply() -> None:
     assert stream.error["code"] == "broken_reply"
 
 
+async def test_a_half_character_waits_for_its_other_half() -> None:
+    class Halves:
+        async def complete(self, request: CompletionRequest, *, observer: object = None) -> Completion:
+            for piece in ("ta", "da \ud83c", "\udf89", " \0", "!"):
+                observer.received(piece)  # type: ignore[attr-defined]
+            return await Plain(says="tada \U0001f389 \ufffd!").complete(request)
+
+    async with (
+        LocalRelay(models=[MODEL]) as relay,
+        relay.lend(Halves()) as loan,
+        client(loan.base_url, token=loan.token) as http,
+    ):
+        stream = chunks((await http.post("/chat/completions", json=HERE | {"stream": True})).text)
+    assert (stream.text, stream.done) == ("tada \U0001f389 \ufffd!", True)
+
+
 async def test_what_a_model_of_ours_does_wrong_is_said_kindly() -> None:
     class Broken:
         async def complete(self, _: CompletionRequest) -> Completion:
