@@ -84,12 +84,12 @@ async def test_a_call_in_flight_ends_before_the_server_does(app: App, scene: Sce
 async def test_a_call_whose_asker_has_gone_ends_before_the_server_does(app: App, scene: Scene) -> None:
     at = listen(host="127.0.0.1", port=0)
     url, token = f"http://127.0.0.1:{at.getsockname()[1]}", await token_of(scene)
-    async with serving_app(app, at=at, grace_seconds=5):
-        async with (
-            client(url, token=token) as http,
-            http.stream("POST", "/v1/chat/completions", json=asking(stream=True)) as leaving,
-        ):
-            await anext(leaving.aiter_text())
+    async with (
+        serving_app(app, at=at, grace_seconds=5),
+        client(url, token=token) as http,
+        http.stream("POST", "/v1/chat/completions", json=asking(stream=True)) as leaving,
+    ):
+        await anext(leaving.aiter_text())
     assert [call.status for call in await scene.calls()] == ["settled"]
     assert await scene.faults() == []
 
