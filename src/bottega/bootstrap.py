@@ -4,15 +4,18 @@ import asyncio
 import os
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
+from sqlalchemy import text
+
 from bottega.agents.architect import PLAN_OUTPUT_TOKENS
 from bottega.agents.prompting import Prompts
+from bottega.agents.refiner import ModelServer
 from bottega.billing import ledger
 from bottega.billing.accounts import open_account
 from bottega.billing.metering import Metering
@@ -25,6 +28,7 @@ from bottega.billing.prices import PriceBook, active_price, seed_prices
 from bottega.billing.pricing import charge_credits, cost_usd
 from bottega.billing.quote import Quote, SizedTask, quote
 from bottega.billing.reconcile import Bills, NoBills, Reconciler
+from bottega.billing.relay import RelayTokens
 from bottega.billing.types import Terms
 from bottega.config import Settings
 from bottega.core.clock import Clock, SystemClock
@@ -43,6 +47,7 @@ from bottega.llm.types import Gateway, ModelName, Usage
 from bottega.orchestration import funding
 from bottega.orchestration.advance import Advancer
 from bottega.orchestration.events import Announce, Event
+from bottega.orchestration.gate import ProjectGate
 from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS
 from bottega.orchestration.orchestrator import ModelOrchestrator
 from bottega.orchestration.runner import InProcessRunner, runner_name
@@ -79,7 +84,18 @@ class Listeners:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Chore:
+    """Something that a server does again and again, whatever became of it the last time."""
+
+    name: str
+    every_seconds: float
+    work: Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class App:
+    """`models` are those of this installation; `model_server` lends one of them to a tool, where a process can."""
+
     settings: Settings
     database: Database
     orchestrator: ModelOrchestrator
@@ -88,6 +104,17 @@ class App:
     storage: StorageService
     payments: PaymentService
     events: Listeners
+    metering: Metering
+    models: tuple[ModelName, ...]
+    relay_tokens: RelayTokens
+    gate: ProjectGate
+    chores: tuple[Chore, ...]
+    model_server: ModelServer | None = None
+
+    async def ping(self) -> None:
+        """Ask the database for a sign of life; raise whatever keeps it from answering."""
+        async with self.database.transaction() as session:
+            await session.execute(text("SELECT 1"))
 
     async def local_user(self, username: str) -> int:
         """Return the account of whoever sits at this machine's terminal, opened with its initial credits."""
@@ -159,10 +186,12 @@ async def open_app(
     llm: Gateway | None = None,
     sandbox: Sandbox | None = None,
     pace: Pace = PACE,
+    model_server: ModelServer | None = None,
 ) -> AsyncIterator[App]:
     """Open everything a process needs and close it again.
 
-    `llm` replaces the gateway (the demo's script, tests), `sandbox` the strongest rung (benchmarks).
+    `llm` replaces the gateway (the demo's script, tests), `sandbox` the strongest rung (benchmarks). `model_server`
+    lends models to tools; it is an entry point's, and outlives the App.
     """
     clock = SystemClock()
     _make_home(settings.platform.bottega_home)
@@ -178,7 +207,7 @@ async def open_app(
             settings, database=database, llm=gateway, bills=bills, sandbox=await probed, clock=clock, pace=pace
         )
         stack.push_async_callback(app.payments.close)
-        yield app
+        yield replace(app, model_server=model_server)
 
 
 @asynccontextmanager
@@ -227,19 +256,18 @@ async def _assemble(
         credit_value_usd=terms.credit_value_usd,
     )
     retry = RetryPolicy()
+    metering = Metering(
+        database=database,
+        llm=llm,
+        retry=lambda error, *, attempt: retry.next_delay(error, attempt=attempt, random=secrets.SystemRandom().random),
+        terms=terms,
+        clock=clock,
+        prices=prices,
+        shorten=prompts.shortened,
+    )
     advancer = Advancer(
         bench=bench,
-        metering=Metering(
-            database=database,
-            llm=llm,
-            retry=lambda error, *, attempt: retry.next_delay(
-                error, attempt=attempt, random=secrets.SystemRandom().random
-            ),
-            terms=terms,
-            clock=clock,
-            prices=prices,
-            shorten=prompts.shortened,
-        ),
+        metering=metering,
         clock=clock,
         owner=runner_name(),
         minimum_credits=settings.billing.minimum_credits_to_start,
@@ -260,6 +288,22 @@ async def _assemble(
         storage=storage,
         payments=_payments(settings, database=database, clock=clock),
         events=listeners,
+        metering=metering,
+        models=tuple(dict.fromkeys(models)),
+        relay_tokens=(relay_tokens := RelayTokens(database=database)),
+        gate=ProjectGate(database=database),
+        chores=_chores(database, relay_tokens=relay_tokens),
+    )
+
+
+def _chores(database: Database, *, relay_tokens: RelayTokens) -> tuple[Chore, ...]:
+    async def sweep() -> None:
+        async with database.transaction() as session:
+            await ledger.sweep(session)
+
+    return (
+        Chore(name="expired holds", every_seconds=60, work=sweep),
+        Chore(name="expired relay tokens", every_seconds=3600, work=relay_tokens.forget_expired),
     )
 
 

@@ -88,10 +88,12 @@ class Metering:
         lease_token: int,
         task_key: str | None = None,
         on_retry: OnRetry | None = None,
+        may_shorten: bool = True,
     ) -> "MeteredLLM":
         """Return a model on this person's account, for one claim (`lease_token`) of one step (`operation_key`).
 
-        `on_retry` hears of every failed attempt that is about to be repeated, and in how many seconds.
+        `on_retry` hears of every failed attempt that is about to be repeated, and in how many seconds; when it raises,
+        nothing is repeated. `may_shorten` allows less output than was asked for where credits are short.
         """
         return MeteredLLM(
             metering=self,
@@ -101,11 +103,19 @@ class Metering:
             lease_token=lease_token,
             task_key=task_key,
             on_retry=on_retry,
+            may_shorten=may_shorten,
         )
 
     @asynccontextmanager
     async def standalone(
-        self, *, user_id: int, project_id: uuid.UUID | None, operation_key: str, task_key: str | None = None
+        self,
+        *,
+        user_id: int,
+        project_id: uuid.UUID | None,
+        operation_key: str,
+        task_key: str | None = None,
+        on_retry: OnRetry | None = None,
+        may_shorten: bool = True,
     ) -> AsyncIterator["MeteredLLM"]:
         """Lend a model to a caller without a journal: settled when the block ends, not charged when it raises.
 
@@ -113,7 +123,13 @@ class Metering:
         while the charge is written.
         """
         llm = self.account(
-            user_id=user_id, project_id=project_id, operation_key=operation_key, lease_token=0, task_key=task_key
+            user_id=user_id,
+            project_id=project_id,
+            operation_key=operation_key,
+            lease_token=0,
+            task_key=task_key,
+            on_retry=on_retry,
+            may_shorten=may_shorten,
         )
         try:
             yield llm
@@ -161,6 +177,7 @@ class MeteredLLM:
         lease_token: int,
         task_key: str | None,
         on_retry: OnRetry | None,
+        may_shorten: bool,
     ) -> None:
         self._metering = metering
         self._user_id = user_id
@@ -169,6 +186,7 @@ class MeteredLLM:
         self._lease_token = lease_token
         self._task_key = task_key
         self._on_retry = on_retry
+        self._may_shorten = may_shorten
         self._numbers = itertools.count(1)
         self._owed: list[_Owed] = []
 
@@ -257,7 +275,7 @@ class MeteredLLM:
             self._metering.prices.forget(request.model)
             return await self._hold(request, call_key=call_key)
         except InsufficientCredits as error:
-            shorter = await self._shortened(request, available=error.available)
+            shorter = await self._shortened(request, available=error.available) if self._may_shorten else None
             if shorter is None:
                 raise
             return replace(await self._hold(shorter, call_key=call_key), asked=request)

@@ -106,7 +106,7 @@ class ApiKeyUsage(Base):
     api_key_identifier: Mapped[str | None] = mapped_column(String(100))
     model_provider: Mapped[str] = mapped_column(String(100))
     model_name: Mapped[str] = mapped_column(String(255))
-    task_type: Mapped[str] = mapped_column(String(100))  # gather | plan | implement | verify | readme
+    task_type: Mapped[str] = mapped_column(String(100))  # llm.types.Purpose
     input_tokens_used: Mapped[int] = mapped_column(server_default=text("0"))
     cached_tokens_used: Mapped[int] = mapped_column(server_default=text("0"))
     cache_write_tokens_used: Mapped[int] = mapped_column(server_default=text("0"))

@@ -20,6 +20,7 @@ class Purpose(StrEnum):
     IMPLEMENT = "implement"
     VERIFY = "verify"
     README = "readme"
+    RELAY = "relay"  # a tool of the person's own, outside
 
 
 class FinishReason(StrEnum):

@@ -26,6 +26,7 @@ _PURPOSES = {
     "readme": "README",
     "implement": "writing",
     "verify": "review",
+    "relay": "Your own tools",
 }
 
 _CAUSES = {

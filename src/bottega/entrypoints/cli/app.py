@@ -27,6 +27,8 @@ _COMMANDS = {
     "payments": ("bottega.entrypoints.cli.payments:payments", "See, refund and reconcile payments."),
     "usage": ("bottega.entrypoints.cli.usage:usage", "See what model calls cost and earned."),
     "pricing": ("bottega.entrypoints.cli.pricing:pricing", "See and set what models cost."),
+    "relay": ("bottega.entrypoints.cli.relay:relay", "Let tools of your own call models, on your credits."),
+    "serve": ("bottega.entrypoints.http.serve:serve", "Serve webhooks and the relay over HTTP."),
     "ledger": ("bottega.entrypoints.cli.ledger:ledger", "Audit the ledger; ask what lost calls cost."),
     "db": ("bottega.entrypoints.cli.db:db", "Look after the database."),
 }

@@ -19,6 +19,7 @@ from bottega.bootstrap import App, open_app
 from bottega.config import Settings
 from bottega.core.errors import AppError
 from bottega.core.log import configure_logging
+from bottega.entrypoints.relay.host import LocalRelay
 from bottega.llm.types import Gateway
 
 T = TypeVar("T")
@@ -58,7 +59,8 @@ def run_app(
     configure_logging(level=settings.platform.log_level if said else "WARNING")
 
     async def session() -> T:
-        async with open_app(settings, llm=llm) as app:
+        models = (settings.models.architect, *settings.models.implementers)
+        async with LocalRelay(models=models) as relay, open_app(settings, llm=llm, model_server=relay) as app:
             return await work(app)
 
     try:

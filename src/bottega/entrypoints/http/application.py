@@ -1,0 +1,136 @@
+"""The HTTP application: whether we live, webhooks of payment providers, and the relay.
+
+It decides nothing: a request becomes one call of an object that was handed in, and an outcome becomes a status.
+"""
+
+import asyncio
+import html
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from bottega.core.errors import AppError
+from bottega.entrypoints.http.protection import Protection, error_body, refuse
+from bottega.entrypoints.relay.body import read_body
+from bottega.entrypoints.relay.router import Relay, relay_routes
+
+WEBHOOK_LIMIT_BYTES = 1024 * 1024
+FORM_LIMIT_BYTES = 4 * 1024
+READY_SECONDS = 2.0
+_GATEWAY = re.compile("[a-z][a-z0-9_]{0,29}")
+_PAGE_POLICY = "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+
+class Webhooks(Protocol):
+    async def receive(self, *, gateway: str, body: bytes, headers: Mapping[str, str]) -> None:
+        """Take what a payment provider says; raise an AppError where it is not to be believed."""
+        ...
+
+
+class DevelopmentPayments(Protocol):
+    async def dev_pay(self, order_id: uuid.UUID) -> None:
+        """Pay an order without money."""
+        ...
+
+
+class UnknownOrder(AppError):
+    code = "unknown_order"
+    http_status = 404
+
+    def __init__(self) -> None:
+        super().__init__("There is no such order.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the application is made of. `ping` raises when the database does not answer."""
+
+    ping: Callable[[], Awaitable[None]]
+    relay: Relay
+    webhooks: Webhooks | None = None
+    development_payments: DevelopmentPayments | None = None
+
+
+def create_app(parts: Parts) -> FastAPI:
+    app = FastAPI(
+        title="Bottega",
+        openapi_url=None,  # the relay's format is OpenAI's, and the rest is for machines that know it
+        redirect_slashes=False,
+        middleware=[Middleware(Protection, clock=parts.relay.clock)],
+    )
+    app.add_exception_handler(AppError, refuse)
+    app.add_exception_handler(HTTPException, refuse)
+    _add_probes(app, parts.ping)
+    if parts.webhooks is not None:
+        _add_webhooks(app, parts.webhooks)
+    if parts.development_payments is not None:
+        _add_checkout(app, parts.development_payments)
+    app.include_router(relay_routes(parts.relay))
+    return app
+
+
+def _add_probes(app: FastAPI, ping: Callable[[], Awaitable[None]]) -> None:
+    @app.get("/", response_model=None)
+    async def root() -> Response:
+        return JSONResponse({"message": "AI Development Assistant API is running!"})
+
+    @app.get("/healthz", response_model=None)
+    async def healthz() -> Response:
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/readyz", response_model=None)
+    async def readyz() -> Response:
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await ping()
+        except Exception:  # noqa: BLE001  # whatever keeps the database from answering is the answer
+            return JSONResponse(error_body(code="not_ready", message="The database does not answer."), status_code=503)
+        return JSONResponse({"status": "ready"})
+
+
+def _add_webhooks(app: FastAPI, webhooks: Webhooks) -> None:
+    @app.post("/webhooks/{gateway}", response_model=None)
+    async def webhook(request: Request, gateway: str) -> Response:
+        if not _GATEWAY.fullmatch(gateway):
+            raise HTTPException(404)
+        body = await read_body(request, limit_bytes=WEBHOOK_LIMIT_BYTES)
+        await webhooks.receive(gateway=gateway, body=body, headers=request.headers)
+        return JSONResponse({"received": True})
+
+
+def _add_checkout(app: FastAPI, payments: DevelopmentPayments) -> None:
+    @app.get("/dev/checkout/{order_id}", response_model=None)
+    async def page(order_id: str) -> Response:
+        return _page(
+            f"<p>Order {html.escape(str(_order(order_id)))}. No money moves here.</p>"
+            '<form method="post"><button>Pay</button></form>'
+        )
+
+    @app.post("/dev/checkout/{order_id}", response_model=None)
+    async def pay(request: Request, order_id: str) -> Response:
+        await read_body(request, limit_bytes=FORM_LIMIT_BYTES)
+        await payments.dev_pay(_order(order_id))
+        return _page("<p>Paid. You may close this page.</p>")
+
+
+def _order(text: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(text)
+    except ValueError as error:
+        raise UnknownOrder from error
+
+
+def _page(content: str) -> Response:
+    document = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Development checkout</title>'
+        f"<h1>Development checkout</h1>{content}</html>"
+    )
+    return HTMLResponse(document, headers={"Content-Security-Policy": _PAGE_POLICY})

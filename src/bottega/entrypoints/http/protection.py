@@ -1,0 +1,92 @@
+"""What every request gets: an id of ours, headers that give nothing away, and an error that is said once and kindly."""
+
+import uuid
+from collections.abc import Mapping
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bottega.core.clock import Clock
+from bottega.core.errors import AppError
+
+log = structlog.get_logger()
+
+SECURITY_HEADERS: Mapping[str, str] = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+    "Cache-Control": "no-store",
+}
+LONGEST_LOGGED = 200
+_CODES = {404: "not_found", 405: "method_not_allowed"}
+_SENTENCES = {404: "There is nothing here.", 405: "This address does not take that method."}
+
+
+class Protection:
+    """The outermost layer of the application: nothing of ours fails beyond it."""
+
+    def __init__(self, app: ASGIApp, *, clock: Clock) -> None:
+        self._app = app
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = uuid.uuid4().hex  # never the client's own, which could be anything
+        began = self._clock.monotonic()
+        status = 0
+
+        async def guarded(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, guarded)
+            except Exception:  # the edge: one kind sentence, and the rest in the log
+                error_id = uuid.uuid4().hex[:12]
+                log.exception("http.failed", error_id=error_id, method=scope["method"], path=_path(scope))
+                if not status:
+                    await _unexpected(error_id)(scope, receive, guarded)
+            elapsed_ms = round((self._clock.monotonic() - began) * 1000)
+            log.info("http.request", method=scope["method"], path=_path(scope), status=status, elapsed_ms=elapsed_ms)
+
+
+def _path(scope: Scope) -> str:
+    """Return the path as it came over the wire: decoded, it could hold lines of its own."""
+    return bytes(scope["raw_path"])[:LONGEST_LOGGED].decode("ascii", "backslashreplace")
+
+
+def error_body(*, code: str, message: str) -> dict[str, dict[str, str]]:
+    return {"error": {"code": code, "message": message}}
+
+
+async def refuse(_: Request, error: Exception) -> Response:
+    """Answer an error that was foreseen: ours, or the router's."""
+    if isinstance(error, AppError):
+        return JSONResponse(error_body(code=error.code, message=error.message), status_code=error.http_status)
+    if isinstance(error, HTTPException):
+        code = _CODES.get(error.status_code, "http_error")
+        sentence = _SENTENCES.get(error.status_code, "The request cannot be answered.")
+        return JSONResponse(
+            error_body(code=code, message=sentence), status_code=error.status_code, headers=error.headers
+        )
+    raise error
+
+
+def _unexpected(error_id: str) -> Response:
+    sentence = f"Something went wrong on our side (error {error_id})."
+    return JSONResponse(error_body(code="internal_error", message=sentence), status_code=500)
