@@ -219,6 +219,7 @@ async def _assemble(
             rungs=len(bench.implementer_models),
             repository=repositories,
             credit_value_usd=terms.credit_value_usd,
+            minimum_credits=settings.billing.minimum_credits_to_start,
         ),
         runner=InProcessRunner(database=database, advancer=advancer, clock=clock, announce=listeners.announce),
         storage=storage,

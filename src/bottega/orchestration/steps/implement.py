@@ -19,7 +19,7 @@ from bottega.projects.tree import tree_hash
 STUCK_CHOICES = (
     "try again: two more attempts with the strongest model",
     "explain: say what to do differently, then it tries again",
-    "cancel: stop this project",
+    "cancel: stop here; what was accepted stays",
 )
 
 
