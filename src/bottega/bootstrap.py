@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import shutil
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bottega.agents.prompting import Prompts
+from bottega.agents.refiner import AiderRefiner, ModelServer, Refiner
 from bottega.billing import ledger
 from bottega.billing.accounts import open_account
 from bottega.billing.metering import Metering
@@ -39,6 +41,7 @@ from bottega.orchestration.orchestrator import ModelOrchestrator
 from bottega.orchestration.runner import InProcessRunner, runner_name
 from bottega.orchestration.steps.types import Workbench
 from bottega.projects.repository import ProjectRepository
+from bottega.sandbox.fence import can_fence
 from bottega.sandbox.judge import CheckRunner
 from bottega.sandbox.probe import choose_sandbox
 from bottega.sandbox.types import LIMITS, Limits, Sandbox
@@ -52,6 +55,16 @@ class HomeUnusable(AppError):
     def __init__(self, *, home: Path, error: OSError) -> None:
         super().__init__(
             f"The folder {home} cannot be used ({error.strerror}). Make it writable, or set BOTTEGA_HOME to another."
+        )
+
+
+class RefinerUnavailable(AppError):
+    code = "refiner_unavailable"
+
+    def __init__(self, *, command: str, why: str) -> None:
+        super().__init__(
+            f"REFINER=aider, but {why} (AIDER_COMMAND={command}). Install it (`uv tool install aider-chat`), set"
+            " AIDER_COMMAND to it, or set REFINER=auto to do without."
         )
 
 
@@ -133,11 +146,13 @@ async def open_app(
     *,
     llm: Gateway | None = None,
     sandbox: Sandbox | None = None,
+    model_server: ModelServer | None = None,
     pace: Pace = PACE,
 ) -> AsyncIterator[App]:
     """Open everything a process needs and close it again.
 
-    `llm` replaces the gateway (the demo's script, tests), `sandbox` the strongest rung (benchmarks).
+    `llm` replaces the gateway (the demo's script, tests), `sandbox` the strongest rung (benchmarks). `model_server` is
+    where programs of their own reach a step's model; without one there is no refiner.
     """
     clock = SystemClock()
     _make_home(settings.platform.bottega_home)
@@ -150,7 +165,16 @@ async def open_app(
         await upgrade(url=url)
         database = Database(url=url)
         stack.push_async_callback(database.close)
-        yield await _assemble(settings, database=database, llm=gateway, sandbox=await probed, clock=clock, pace=pace)
+        refiner = choose_refiner(settings, server=model_server)
+        yield await _assemble(
+            settings,
+            database=database,
+            llm=gateway,
+            sandbox=await probed,
+            refiner=refiner,
+            clock=clock,
+            pace=pace,
+        )
 
 
 @asynccontextmanager
@@ -169,7 +193,14 @@ async def _rung(settings: Settings, *, given: Sandbox | None) -> Sandbox:
 
 
 async def _assemble(
-    settings: Settings, *, database: Database, llm: Gateway, sandbox: Sandbox, clock: Clock, pace: Pace
+    settings: Settings,
+    *,
+    database: Database,
+    llm: Gateway,
+    sandbox: Sandbox,
+    refiner: Refiner | None,
+    clock: Clock,
+    pace: Pace,
 ) -> App:
     models = (settings.models.architect, *settings.models.implementers)
     async with database.transaction() as session:
@@ -191,6 +222,7 @@ async def _assemble(
         storage=storage,
         quote=_Quotes(database=database, prices=prices, models=models, terms=terms),
         credit_value_usd=terms.credit_value_usd,
+        refiner=refiner,
     )
     retry = RetryPolicy()
     advancer = Advancer(
@@ -224,6 +256,29 @@ async def _assemble(
         runner=InProcessRunner(database=database, advancer=advancer, clock=clock, announce=listeners.announce),
         storage=storage,
         events=listeners,
+    )
+
+
+def choose_refiner(settings: Settings, *, server: ModelServer | None) -> Refiner | None:
+    """Return who refines: Aider where it is installed and can be fenced, otherwise nobody but the Implementer.
+
+    Raises:
+        RefinerUnavailable: Aider is asked for and cannot be had.
+    """
+    wish = settings.refinement
+    found = None if wish.refiner == "implementer" else shutil.which(wish.aider_command)
+    why = "the command is not found" if found is None else "nothing lends it a model" if server is None else ""
+    why = why or ("" if can_fence() else "this kernel has no Landlock to keep it in its folder")
+    if wish.refiner == "aider" and why:
+        raise RefinerUnavailable(command=wish.aider_command, why=why)
+    if found is None or server is None or why:
+        return None
+    return AiderRefiner(
+        command=Path(found),
+        server=server,
+        prompts=Prompts(),
+        folder=settings.platform.bottega_home / "refinements",
+        timeout_seconds=wish.aider_timeout_seconds,
     )
 
 

@@ -97,7 +97,10 @@ GOOD: Mapping[str, str] = {
     "readme-1.md": README,
 }
 
-HYPHENS = 'def count(text: str) -> int:\n    """Count words; a hyphen parts two."""\n    return len(text.replace("-", " ").split())\n'
+HYPHENS = """def count(text: str) -> int:
+    # A hyphen parts two words.
+    return len(text.replace("-", " ").split())
+"""
 HYPHENS_TEST = (
     COUNT_TEST
     + """

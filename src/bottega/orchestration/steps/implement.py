@@ -1,15 +1,20 @@
-"""One attempt of one Implementer at one task: context in, edits out, applied in memory to a tree of its own."""
+"""One attempt of one Implementer at one task: context in, edits out, applied in memory to a tree of its own.
+
+A refinement is first tried with the configured refiner, if there is one: of a rung's two attempts the first is its, the
+second the Implementer's, so that neither's weakness leaves a task stuck. Whoever wrote it, what follows is the same.
+"""
 
 from dataclasses import dataclass
 
 from bottega.agents.edits import EditRefused, apply_edits
 from bottega.agents.implementer import ImplementerAgent
+from bottega.agents.refiner import Refiner
 from bottega.agents.types import Assignment, CommandResult, ContextFile, UnusableReply
 from bottega.llm.errors import Refused
 from bottega.llm.types import ModelName
 from bottega.orchestration import evidence
 from bottega.orchestration.events import Event, ModelEscalated, RunStopped, TaskImplemented
-from bottega.orchestration.state import RunState, StepKind, StopCode, TaskView
+from bottega.orchestration.state import RunKind, RunState, StepKind, StopCode, TaskView
 from bottega.orchestration.steps import workspace
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench, Write
 from bottega.orchestration.steps.unusable import as_output, ask_again, is_last_try
@@ -31,6 +36,12 @@ class _Material:
     results: tuple[CommandResult, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    files: dict[str, str]
+    note: str = ""  # what a refiner said
+
+
 def model_for(situation: Situation, bench: Workbench) -> ModelName:
     """Return the rung's model; while its provider is failing, the next rung's stands in."""
     rung = situation.task.rung + min(situation.run.failures, 1)
@@ -41,18 +52,38 @@ async def implement(situation: Situation, bench: Workbench) -> StepResult:
     """Ask for edits and apply them in memory. Nothing is accepted here."""
     material = await _gather_material(situation, bench)
     model = model_for(situation, bench)
-    agent = ImplementerAgent(llm=situation.llm, model=model, prompts=bench.prompts)
+    refiner = refiner_for(situation, bench)
     try:
-        edits = await agent.implement(assignment=_assignment(situation, material), repair=situation.repair)
-        applied = apply_edits(files=material.draft, edits=edits)
+        if refiner:
+            draft = await _refined(refiner, situation, material, model=model)
+        else:
+            draft = await _edited(situation, bench, material, model=model)
     except (UnusableReply, EditRefused) as error:
-        if is_last_try(situation):
+        if refiner or is_last_try(situation):
             return failure(situation, bench, outcome="failed", feedback=error.complaint, output=as_output(error))
         return ask_again(error, kind=StepKind.IMPLEMENT, situation=situation)
     except Refused as error:
         return failure(situation, bench, outcome="refused", feedback=f"The model declined: {error.message}")
-    draft = workspace.overlay(material.draft, applied.files)
     return _proposal(situation, bench, material=material, draft=draft, model=model)
+
+
+def refiner_for(situation: Situation, bench: Workbench) -> Refiner | None:
+    """Return the refiner that tries next, or None where it is the Implementer's turn."""
+    is_its_turn = situation.view.kind is RunKind.REFINE and situation.task_view.rung_failures == 0
+    return bench.refiner if is_its_turn and situation.repair is None else None
+
+
+async def _refined(refiner: Refiner, situation: Situation, material: _Material, *, model: ModelName) -> _Draft:
+    assignment = _assignment(situation, material)
+    refined = await refiner.refine(assignment=assignment, files=material.draft, llm=situation.llm, model=model)
+    return _Draft(files=dict(refined.files), note=refined.note)
+
+
+async def _edited(situation: Situation, bench: Workbench, material: _Material, *, model: ModelName) -> _Draft:
+    agent = ImplementerAgent(llm=situation.llm, model=model, prompts=bench.prompts)
+    edits = await agent.implement(assignment=_assignment(situation, material), repair=situation.repair)
+    applied = apply_edits(files=material.draft, edits=edits)
+    return _Draft(files=workspace.overlay(material.draft, applied.files))
 
 
 async def _gather_material(situation: Situation, bench: Workbench) -> _Material:
@@ -90,13 +121,13 @@ def _assignment(situation: Situation, material: _Material) -> Assignment:
 
 
 def _proposal(
-    situation: Situation, bench: Workbench, *, material: _Material, draft: dict[str, str], model: ModelName
+    situation: Situation, bench: Workbench, *, material: _Material, draft: _Draft, model: ModelName
 ) -> StepResult:
-    tree = tree_hash(workspace.encoded(draft))
+    tree = tree_hash(workspace.encoded(draft.files))
     if tree == situation.task.proposal_tree_hash:
         feedback = "The last reply left every file as it was, so the same checks would fail again. Change the code."
         return failure(situation, bench, outcome="unchanged", feedback=feedback)
-    changes = workspace.difference(material.head, draft)
+    changes = workspace.difference(material.head, draft.files)
     task = situation.task
 
     implemented = TaskImplemented(
@@ -104,11 +135,11 @@ def _proposal(
         title=task.title,
         attempt=situation.task_view.attempts + 1,
         model=str(model),
-        files=tuple(sorted(workspace.difference(material.draft, draft))),
+        files=tuple(sorted(workspace.difference(material.draft, draft.files))),
     )
     return StepResult(
         outcome="proposed",
-        output={"files": changes, "tree": tree, "model": str(model)},
+        output={"files": changes, "tree": tree, "model": str(model), "note": draft.note},
         task=proposed(situation.task_view),
         proposal_tree_hash=tree,
         events=(implemented,),
