@@ -246,16 +246,20 @@ async def _assemble(
     return App(
         settings=settings,
         database=database,
-        orchestrator=ModelOrchestrator(
-            database=database,
-            rungs=len(bench.implementer_models),
-            repository=repositories,
-            credit_value_usd=terms.credit_value_usd,
-            minimum_credits=settings.billing.minimum_credits_to_start,
-        ),
+        orchestrator=_orchestrator(settings, bench),
         runner=InProcessRunner(database=database, advancer=advancer, clock=clock, announce=listeners.announce),
         storage=storage,
         events=listeners,
+    )
+
+
+def _orchestrator(settings: Settings, bench: Workbench) -> ModelOrchestrator:
+    return ModelOrchestrator(
+        database=bench.database,
+        rungs=len(bench.implementer_models),
+        repository=bench.repository,
+        credit_value_usd=bench.credit_value_usd,
+        minimum_credits=settings.billing.minimum_credits_to_start,
     )
 
 

@@ -226,7 +226,7 @@ class ModelOrchestrator:
                 project = await projects.get_project(session, project_id=project_id, user_id=user_id)
                 run = await journal.live_run(session, project_id=project_id)
                 if run is None:
-                    is_taken = await refining.begin(session, project=project, asked=asked, needed=self._minimum_credits)
+                    is_taken = await refining.start(session, project=project, asked=asked, needed=self._minimum_credits)
                 else:
                     await self._refine_under_work(session, run, asked)
                     is_taken = True

@@ -159,7 +159,7 @@ def _close_to(path: str, known: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*same_name, *get_close_matches(path, known, n=3, cutoff=0.5)]))[:3]
 
 
-async def begin(session: AsyncSession, *, project: Project, asked: Wanted, needed: Decimal) -> bool:
+async def start(session: AsyncSession, *, project: Project, asked: Wanted, needed: Decimal) -> bool:
     """Open a run for a refinement of a delivered project; False when another run of it was opened meanwhile.
 
     Raises:
