@@ -3,9 +3,27 @@
 The providers are fakes on loopback that answer in Aider's own SEARCH/REPLACE text; everything between is real.
 """
 
+import asyncio
+import io
+import zipfile
+from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
+from bottega.billing.prices import set_price
+from bottega.billing.pricing import Rates
+from bottega.config import ModelSettings, Settings
+from bottega.entrypoints.cli.demo import SCRIPT, scripted
+from bottega.llm.scripted import ScriptedProvider
+from bottega.llm.types import ModelName
+from bottega.orchestration.orchestrator import Status
+from bottega.orchestration.state import RunState
+from tests.fakes.model_server import FakeModelServer
+from tests.fakes.providers import Ask, FakeProviders, Reply
+from tests.journeys.conftest import OpenWorkshop, Workshop
+from tests.journeys.scripts import BRIEF, verdict
 
 AIDER = Path(__file__).parents[2] / ".tools" / "bin" / "aider"
 pytestmark = [pytest.mark.aider, pytest.mark.timeout(300)]
@@ -77,7 +95,7 @@ async def test_aider_refines_a_delivered_project(workshop: Workshop, fake: FakeP
 
 
 async def test_what_aider_cannot_do_falls_to_the_implementer_and_every_call_is_on_the_receipt(
-    workshop: Workshop, fake: FakeProviders, tmp_path: Path
+    workshop: Workshop, fake: FakeProviders
 ) -> None:
     """Aider corrects itself three times over an edit that does not fit, and ends with 0: nothing was changed."""
     fake.answer = lambda ask: Reply(text=_stumbling(ask) if ask.provider == "openrouter" else verdict(criteria=2))
