@@ -256,3 +256,21 @@ def test_a_desk_left_behind_is_swept_and_one_in_use_is_not(desks: Path) -> None:
         (left / "home").mkdir(parents=True)
         sweep(desks)
         assert list(desks.iterdir()) == [mine.folder]
+
+
+def test_the_prompt_is_what_it_was() -> None:
+    prompts = Prompts(new_nonce=lambda: "1a2b3c4d")
+    (message,) = prompts.messages(
+        "refine",
+        project_title="Reading list",
+        documentation=samples.DOCUMENTATION,
+        task=samples.TASK,
+        tree="\n".join(samples.TREE),
+        feedback="Say the author too.",
+        results=(samples.FAILED,),
+    )
+    snapshot = Path(__file__).with_name("snapshots") / "refine.md"
+    if not snapshot.exists():
+        snapshot.write_text(message.content + "\n")
+        pytest.fail(f"{snapshot.name} was missing and has been written: read it, then commit it")
+    assert message.content + "\n" == snapshot.read_text()
