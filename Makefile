@@ -46,6 +46,14 @@ test-permutations: $(VENV)/.installed-dev ## payments, told in every possible or
 test-matrix: $(VENV)/.installed-dev ## ten thousand calls through every fault: our ledger is the provider's (minutes)
 	@$(BIN)/pytest tests/billing/test_fault_matrix.py -m slow
 
+AIDER := .tools/bin/aider
+$(AIDER): $(UV)
+	@UV_TOOL_DIR=.tools/aider UV_TOOL_BIN_DIR=.tools/bin $(UV) tool install --quiet --python "$(AIDER_PYTHON)" aider-chat==0.86.2
+
+AIDER_PYTHON ?= $(PYTHON)
+test-aider: $(VENV)/.installed-dev $(AIDER) ## refine with the real Aider: installs 544 MB once; AIDER_PYTHON=python3.12 if yours is newer
+	@$(BIN)/pytest -m aider
+
 bench-task: $(VENV)/.installed-dev ## what the platform itself costs, against an instant provider
 	@$(BIN)/python -m benchmarks.task
 
@@ -73,4 +81,4 @@ lock: $(UV) ## rewrite the hash-pinned lock files
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help install develop demo run test test-permutations test-matrix bench-task check lint format types imports lock clean
+.PHONY: help install develop demo run test test-permutations test-matrix test-aider bench-task check lint format types imports lock clean

@@ -3,10 +3,11 @@
 import asyncio
 import os
 import secrets
+import shutil
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +16,7 @@ from sqlalchemy import text
 
 from bottega.agents.architect import PLAN_OUTPUT_TOKENS
 from bottega.agents.prompting import Prompts
-from bottega.agents.refiner import ModelServer
+from bottega.agents.refiner import AiderRefiner, ModelServer, Refiner
 from bottega.billing import ledger
 from bottega.billing.accounts import open_account
 from bottega.billing.metering import Metering
@@ -53,6 +54,7 @@ from bottega.orchestration.orchestrator import ModelOrchestrator
 from bottega.orchestration.runner import InProcessRunner, runner_name
 from bottega.orchestration.steps.types import Workbench
 from bottega.projects.repository import ProjectRepository
+from bottega.sandbox.fence import can_fence
 from bottega.sandbox.judge import CheckRunner
 from bottega.sandbox.probe import choose_sandbox
 from bottega.sandbox.types import LIMITS, Limits, Sandbox
@@ -66,6 +68,16 @@ class HomeUnusable(AppError):
     def __init__(self, *, home: Path, error: OSError) -> None:
         super().__init__(
             f"The folder {home} cannot be used ({error.strerror}). Make it writable, or set BOTTEGA_HOME to another."
+        )
+
+
+class RefinerUnavailable(AppError):
+    code = "refiner_unavailable"
+
+    def __init__(self, *, command: str, why: str) -> None:
+        super().__init__(
+            f"REFINER=aider, but {why} (AIDER_COMMAND={command}). Install it (`uv tool install aider-chat`), set"
+            " AIDER_COMMAND to it, or set REFINER=auto to do without."
         )
 
 
@@ -109,7 +121,6 @@ class App:
     relay_tokens: RelayTokens
     gate: ProjectGate
     chores: tuple[Chore, ...]
-    model_server: ModelServer | None = None
 
     async def ping(self) -> None:
         """Ask the database for a sign of life; raise whatever keeps it from answering."""
@@ -185,13 +196,13 @@ async def open_app(
     *,
     llm: Gateway | None = None,
     sandbox: Sandbox | None = None,
-    pace: Pace = PACE,
     model_server: ModelServer | None = None,
+    pace: Pace = PACE,
 ) -> AsyncIterator[App]:
     """Open everything a process needs and close it again.
 
-    `llm` replaces the gateway (the demo's script, tests), `sandbox` the strongest rung (benchmarks). `model_server`
-    lends models to tools; it is an entry point's, and outlives the App.
+    `llm` replaces the gateway (the demo's script, tests), `sandbox` the strongest rung (benchmarks). `model_server` is
+    where programs of their own reach a step's model, and outlives the App; without one there is no refiner.
     """
     clock = SystemClock()
     _make_home(settings.platform.bottega_home)
@@ -204,10 +215,17 @@ async def open_app(
         database = Database(url=url)
         stack.push_async_callback(database.close)
         app = await _assemble(
-            settings, database=database, llm=gateway, bills=bills, sandbox=await probed, clock=clock, pace=pace
+            settings,
+            database=database,
+            llm=gateway,
+            bills=bills,
+            sandbox=await probed,
+            refiner=choose_refiner(settings, server=model_server),
+            clock=clock,
+            pace=pace,
         )
         stack.push_async_callback(app.payments.close)
-        yield replace(app, model_server=model_server)
+        yield app
 
 
 @asynccontextmanager
@@ -231,7 +249,15 @@ async def _rung(settings: Settings, *, given: Sandbox | None) -> Sandbox:
 
 
 async def _assemble(
-    settings: Settings, *, database: Database, llm: Gateway, bills: Bills, sandbox: Sandbox, clock: Clock, pace: Pace
+    settings: Settings,
+    *,
+    database: Database,
+    llm: Gateway,
+    bills: Bills,
+    sandbox: Sandbox,
+    refiner: Refiner | None,
+    clock: Clock,
+    pace: Pace,
 ) -> App:
     models = (settings.models.architect, *settings.models.implementers)
     async with database.transaction() as session:
@@ -254,6 +280,7 @@ async def _assemble(
         storage=storage,
         quote=_Quotes(database=database, prices=prices, models=models, terms=terms),
         credit_value_usd=terms.credit_value_usd,
+        refiner=refiner,
     )
     retry = RetryPolicy()
     metering = Metering(
@@ -277,12 +304,7 @@ async def _assemble(
     return App(
         settings=settings,
         database=database,
-        orchestrator=ModelOrchestrator(
-            database=database,
-            rungs=len(bench.implementer_models),
-            repository=repositories,
-            credit_value_usd=terms.credit_value_usd,
-        ),
+        orchestrator=_orchestrator(settings, bench),
         runner=InProcessRunner(database=database, advancer=advancer, clock=clock, announce=listeners.announce),
         reconciler=Reconciler(database=database, bills=bills),
         storage=storage,
@@ -304,6 +326,39 @@ def _chores(database: Database, *, relay_tokens: RelayTokens) -> tuple[Chore, ..
     return (
         Chore(name="expired holds", every_seconds=60, work=sweep),
         Chore(name="expired relay tokens", every_seconds=3600, work=relay_tokens.forget_expired),
+    )
+
+
+def _orchestrator(settings: Settings, bench: Workbench) -> ModelOrchestrator:
+    return ModelOrchestrator(
+        database=bench.database,
+        rungs=len(bench.implementer_models),
+        repository=bench.repository,
+        credit_value_usd=bench.credit_value_usd,
+        minimum_credits=settings.billing.minimum_credits_to_start,
+    )
+
+
+def choose_refiner(settings: Settings, *, server: ModelServer | None) -> Refiner | None:
+    """Return who refines: Aider where it is installed and can be fenced, otherwise nobody but the Implementer.
+
+    Raises:
+        RefinerUnavailable: Aider is asked for and cannot be had.
+    """
+    wish = settings.refinement
+    found = None if wish.refiner == "implementer" else shutil.which(wish.aider_command)
+    why = "the command is not found" if found is None else "nothing lends it a model" if server is None else ""
+    why = why or ("" if can_fence() else "this kernel has no Landlock to keep it in its folder")
+    if wish.refiner == "aider" and why:
+        raise RefinerUnavailable(command=wish.aider_command, why=why)
+    if found is None or server is None or why:
+        return None
+    return AiderRefiner(
+        command=Path(found),
+        server=server,
+        prompts=Prompts(),
+        folder=settings.platform.bottega_home / "refinements",
+        timeout_seconds=wish.aider_timeout_seconds,
     )
 
 

@@ -11,10 +11,19 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
+from bottega.agents.refiner import ModelServer
 from bottega.billing.audit import audit
 from bottega.billing.tables import ApiKeyUsage, CreditHold
 from bottega.bootstrap import PACE, App, Pace, open_app
-from bottega.config import BillingSettings, DatabaseSettings, ModelSettings, PlatformSettings, SandboxSettings, Settings
+from bottega.config import (
+    BillingSettings,
+    DatabaseSettings,
+    ModelSettings,
+    PlatformSettings,
+    RefinementSettings,
+    SandboxSettings,
+    Settings,
+)
 from bottega.db.transaction import transaction_open
 from bottega.llm.scripted import ScriptedProvider
 from bottega.llm.types import Gateway
@@ -100,6 +109,7 @@ def settings_for(
     models: ModelSettings | None = None,
     credits: Decimal = Decimal(1000),
     sandbox: str = "auto",
+    aider: Path | None = None,
 ) -> Settings:
     scripted_models = ModelSettings(
         architect_model="scripted/architect", implementer_models=("scripted/apprentice", "scripted/journeyman")
@@ -112,14 +122,20 @@ def settings_for(
         models=models or scripted_models,
         billing=BillingSettings(initial_credits=credits),
         sandbox=SandboxSettings(sandbox=sandbox),  # type: ignore[arg-type]
+        refinement=RefinementSettings(refiner="aider" if aider else "implementer", aider_command=str(aider)),
     )
 
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, *, llm: Gateway | None = None, pace: Pace = PACE, username: str = "ada"
+    settings: Settings,
+    *,
+    llm: Gateway | None = None,
+    model_server: ModelServer | None = None,
+    pace: Pace = PACE,
+    username: str = "ada",
 ) -> AsyncIterator[Workshop]:
-    async with open_app(settings, llm=llm, pace=pace) as app:
+    async with open_app(settings, llm=llm, model_server=model_server, pace=pace) as app:
         workshop = Workshop(app=app, user_id=await app.local_user(username))
         app.events.listen(workshop.events.append)
         yield workshop
@@ -134,11 +150,12 @@ async def open_workshop(tmp_path: Path, database_url: str) -> AsyncIterator[Open
             script: Mapping[str, str] | None = None,
             *,
             llm: Gateway | None = None,
+            model_server: ModelServer | None = None,
             pace: Pace = PACE,
             **settings: object,
         ) -> Workshop:
             made = settings_for(home=tmp_path / "home", database_url=database_url, **settings)  # type: ignore[arg-type]
             model = llm or (scripted(script) if script is not None else None)
-            return await stack.enter_async_context(opened(made, llm=model, pace=pace))
+            return await stack.enter_async_context(opened(made, llm=model, model_server=model_server, pace=pace))
 
         yield open_one

@@ -101,7 +101,7 @@ def work(*, database_url: str, home: Path, run_id: uuid.UUID, place: str) -> Non
 
 
 async def _drive(*, database_url: str, home: Path, run_id: uuid.UUID, place: str) -> None:
-    model = MortalModel(scripted(scripts.GOOD), place=place)
+    model = MortalModel(scripted(scripts.REFINED), place=place)
     async with open_app(settings_for(home=home, database_url=database_url), llm=model) as app:
         app.events.listen(Reaper(place=place, database_url=database_url, run_id=run_id))
         await app.runner.run(run_id=run_id)

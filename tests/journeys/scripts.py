@@ -41,8 +41,9 @@ def planned(*tasks: dict[str, object]) -> str:
     return json.dumps(plan)
 
 
-def verdict(*, met: bool = True, feedback: str = "") -> str:
-    return json.dumps({"criteria": [{"number": 1, "reason": "Seen in the diff.", "met": met}], "feedback": feedback})
+def verdict(*, met: bool = True, feedback: str = "", criteria: int = 1) -> str:
+    points = [{"number": n, "reason": "Seen in the diff.", "met": met} for n in range(1, criteria + 1)]
+    return json.dumps({"criteria": points, "feedback": feedback})
 
 
 COUNT = "def count(text: str) -> int:\n    return len(text.split())\n"
@@ -94,4 +95,22 @@ GOOD: Mapping[str, str] = {
     "implement-T2-1.md": edit(SECOND_FILES),
     "verify-T2-1.md": verdict(),
     "readme-1.md": README,
+}
+
+HYPHENS = """def count(text: str) -> int:
+    # A hyphen parts two words.
+    return len(text.replace("-", " ").split())
+"""
+HYPHENS_TEST = (
+    COUNT_TEST
+    + """
+    def test_counts_both_sides_of_a_hyphen(self) -> None:
+        self.assertEqual(count("well-known"), 2)
+"""
+)
+REFINED: Mapping[str, str] = {
+    **GOOD,
+    "implement-T3-1.md": edit({"words/count.py": HYPHENS, "tests/test_count.py": HYPHENS_TEST}),
+    "verify-T3-1.md": verdict(criteria=2),
+    "verify-T3-2.md": verdict(criteria=2),
 }

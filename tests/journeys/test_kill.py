@@ -177,3 +177,42 @@ async def test_what_a_killed_process_had_reserved_is_free_again_when_it_expires(
     async with scene.workshop.app.database.transaction() as session:
         await session.execute(update(CreditHold).values(expires_at=func.now() - timedelta(seconds=1)))
     await (await open_workshop(scripts.GOOD)).audit()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def undisturbed_refinement(worker_url: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    home = tmp_path_factory.mktemp("refined")
+    settings = settings_for(home=home, database_url=worker_url)
+    async with opened(settings, llm=scripted(scripts.REFINED), username="refiner") as workshop:
+        status = await workshop.build(scripts.BRIEF)
+        await refine(workshop, status)
+        return await outcome(workshop, await workshop.run(status.project_id), home=home)
+
+
+async def refine(workshop: Workshop, status: Status) -> None:
+    asked = {"path": "words/count.py", "instruction": "Count a word with a hyphen as two."}
+    person = {"user_id": workshop.user_id, "project_id": status.project_id, "channel": "test"}
+    await workshop.app.orchestrator.refine(**person, **asked)  # type: ignore[arg-type]
+
+
+REFINING_WITHOUT_A_CALL = ["claimed", "started:implement", "unwritten:check", "started:commit", "unwritten:commit"]
+REFINING_WITHOUT_A_CALL += ["told:task_done", "unwritten:package"]
+REFINING_IN_A_CALL = ["asking:implement-T3-1", "unwritten:implement", "answered:verify-T3-1"]
+
+
+@pytest.mark.parametrize("place", [*REFINING_WITHOUT_A_CALL, *REFINING_IN_A_CALL])
+async def test_a_refinement_killed_at(
+    place: str, open_workshop: OpenWorkshop, tmp_path: Path, database_url: str, undisturbed_refinement: Outcome
+) -> None:
+    workshop = await open_workshop(scripts.REFINED)
+    scene = Scene(workshop=workshop, database_url=database_url, home=tmp_path / "home")
+    first = await workshop.build(scripts.BRIEF)
+    await refine(workshop, first)
+    await scene.die(await workshop.status(first.project_id), place=place)
+
+    status = await workshop.run(first.project_id)
+
+    assert await outcome(workshop, status, home=scene.home) == undisturbed_refinement
+    lost = {"orphan": 1} if place in REFINING_IN_A_CALL else {}
+    assert await workshop.calls() == Counter({"settled": undisturbed_refinement.charges.total(), **lost})
+    await workshop.audit()

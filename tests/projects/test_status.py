@@ -65,6 +65,18 @@ def test_everything_unfinished_can_be_cancelled_or_fail_and_can_still_complete(s
     assert S.COMPLETED in reachable_from(status)
 
 
+@pytest.mark.parametrize("status", sorted(WORKING | INTERRUPTIONS))
+def test_a_delivered_project_can_go_back_to_completed_from_anywhere_and_is_never_cancelled(
+    status: ProjectStatus,
+) -> None:
+    assert move(current=status, to=S.COMPLETED, delivered=True) is S.COMPLETED
+    for end in (S.CANCELLED, S.FAILED):
+        with pytest.raises(IllegalMove):
+            move(current=status, to=end, delivered=True)
+        with pytest.raises(IllegalMove):
+            move(current=end, to=S.COMPLETED, delivered=True)
+
+
 @pytest.mark.parametrize("status", sorted(S))
 def test_staying_is_not_a_move(status: ProjectStatus) -> None:
     assert move(current=status, to=status) is status

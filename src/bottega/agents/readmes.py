@@ -5,9 +5,11 @@ Only ```sh, ```bash and ```shell blocks are promises; console sessions and plain
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bottega.agents.types import Readme, UnusableReply
+
+README = "README.md"
 
 _THOUGHTS = re.compile(r"\A\s*<(think|thinking)>.*?</\1>\s*", re.DOTALL)
 _WRAPPED = re.compile(r"\A(?P<ticks>`{3,})(?:markdown|md)[ \t]*\n(?P<body>.*)\n(?P=ticks)\s*\Z", re.DOTALL)
@@ -38,6 +40,11 @@ def shell_commands(markdown: str) -> tuple[str, ...]:
     In a block that has `$ ` prompts, the lines without one are output.
     """
     return tuple(command for block in _blocks(markdown) for command in _commands(block))
+
+
+def script_of(commands: Sequence[str]) -> str:
+    """Return the commands as one script, which ends at the first that fails."""
+    return "\n".join(("set -ex", *commands))
 
 
 def _open_fence(markdown: str) -> bool:

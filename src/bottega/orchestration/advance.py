@@ -18,7 +18,7 @@ from bottega.billing.ledger import orphan_started
 from bottega.billing.metering import MeteredLLM, Metering
 from bottega.core.clock import Clock
 from bottega.llm.errors import ProviderError
-from bottega.orchestration import journal, progress, setbacks, situation
+from bottega.orchestration import journal, progress, refining, setbacks, situation
 from bottega.orchestration.decide import Do, Done, Wait, decide
 from bottega.orchestration.events import Announce, Event, ProviderTrouble, StepStarted
 from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS, heartbeat
@@ -233,6 +233,8 @@ async def _stop(session: AsyncSession, held: Claim, loaded: situation.Loaded, se
         failures=setback.failures,
         credits_needed=setback.credits_needed,
     )
+    if setback.state.is_final:
+        await refining.drop(session, loaded=loaded)
     after = replace(loaded.view, state=setback.state)
     await progress.report(
         session,

@@ -3,6 +3,8 @@
     gather -> plan -> approve -> for every task: implement -> check -> verify -> commit
            -> readme -> check_readme -> commit_readme -> package -> done
 
+A refinement begins at its task, and the package follows that task's commit.
+
 `decide` names the next step; `transitions` says what a step's outcome does to the state. Neither can mark a task done:
 only the commit step does, and only with evidence bound to the tree it commits.
 """
@@ -10,7 +12,7 @@ only the commit step does, and only with evidence bound to the tree it commits.
 from dataclasses import dataclass
 from typing import assert_never
 
-from bottega.orchestration.state import Phase, RunState, RunView, StepKind, StopCode, TaskStage
+from bottega.orchestration.state import Phase, RunKind, RunState, RunView, StepKind, StopCode, TaskStage
 
 _STAGE_STEP = {
     TaskStage.IMPLEMENT: StepKind.IMPLEMENT,
@@ -66,7 +68,7 @@ def decide(view: RunView) -> Decision:
 def _next_of_task(view: RunView) -> Decision:
     task = view.current_task
     if task is None:
-        return Do(kind=StepKind.README)
+        return Do(kind=StepKind.PACKAGE if view.kind is RunKind.REFINE else StepKind.README)
     is_new = task.stage is TaskStage.IMPLEMENT and task.attempts == 0
     if is_new and not view.can_afford_task:
         return Wait(state=RunState.CREDITS, stop_code=StopCode.OUT_OF_CREDITS)

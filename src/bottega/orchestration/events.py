@@ -70,6 +70,14 @@ class PlanApproved(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefinementStarted(Event):
+    type: ClassVar[str] = "refinement_started"
+    task_key: str
+    title: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskImplemented(Event):
     type: ClassVar[str] = "task_implemented"
     task_key: str

@@ -20,7 +20,7 @@ from bottega.core.errors import AppError
 from bottega.core.ids import new_id
 from bottega.db.transaction import Database
 from bottega.delivery.report import ReceiptLine
-from bottega.orchestration import funding, journal, messages, packing, progress, setbacks
+from bottega.orchestration import funding, journal, messages, packing, progress, refining, setbacks
 from bottega.orchestration.briefs import clean_brief, storable
 from bottega.orchestration.events import Event, PlanApproved, ProjectStarted, RunResumed
 from bottega.orchestration.messages import (
@@ -30,9 +30,10 @@ from bottega.orchestration.messages import (
     Cancel,
     ChangePlan,
     Implement,
-    Intent,
+    Refine,
     Remark,
     Resume,
+    Saying,
     Scene,
 )
 from bottega.orchestration.runner import is_dead
@@ -74,7 +75,10 @@ class Status:
 
 
 class ModelOrchestrator:
-    """`rungs` is the length of the ladder of Implementer models; `repository` opens a project's git repository."""
+    """`rungs` is the length of the ladder of Implementer models; `repository` opens a project's git repository.
+
+    `minimum_credits` is what a person must have available before more work is begun.
+    """
 
     def __init__(
         self,
@@ -83,11 +87,13 @@ class ModelOrchestrator:
         rungs: int,
         repository: Callable[[uuid.UUID], ProjectRepository],
         credit_value_usd: Decimal,
+        minimum_credits: Decimal,
     ) -> None:
         self._database = database
         self._rungs = rungs
         self._repository = repository
         self._credit_value_usd = credit_value_usd
+        self._minimum_credits = minimum_credits
 
     async def handle_message(
         self, *, user_id: int, channel: str, text: str, project_id: uuid.UUID | None = None
@@ -98,12 +104,19 @@ class ModelOrchestrator:
         """
         scene = None if project_id is None else await self._scene(user_id=user_id, project_id=project_id)
         intent = messages.understand(text, scene)
-        if isinstance(intent, Begin):
-            return await self.start_project(user_id=user_id, channel=channel, brief=text)
-        about = intent.project_id if isinstance(intent, Implement) else project_id
-        assert about is not None  # noqa: S101  # only a beginning has no project
-        await self._act(intent, user_id=user_id, channel=channel, project_id=about)
-        return about
+        match intent:
+            case Begin():
+                return await self.start_project(user_id=user_id, channel=channel, brief=text)
+            case Implement(task_number=number, project_id=named):
+                await self._implement(number, user_id=user_id, project_id=named)
+                return named
+            case Refine(path=path, project_id=named, instruction=wish):
+                await self.refine(user_id=user_id, project_id=named, channel=channel, path=path, instruction=wish)
+                return named
+            case _:
+                assert project_id is not None  # noqa: S101  # only a beginning has no project
+                await self._act(intent, user_id=user_id, channel=channel, project_id=project_id)
+                return project_id
 
     async def _scene(self, *, user_id: int, project_id: uuid.UUID) -> Scene | None:
         now = await self.status(user_id=user_id, project_id=project_id)
@@ -111,7 +124,7 @@ class ModelOrchestrator:
             return None
         return Scene(phase=now.phase, state=now.state, stop_code=now.stop_code)
 
-    async def _act(self, intent: Intent, *, user_id: int, channel: str, project_id: uuid.UUID) -> None:
+    async def _act(self, intent: Saying, *, user_id: int, channel: str, project_id: uuid.UUID) -> None:
         match intent:
             case AnswerNext(text=text):
                 waiting = await self.questions(user_id=user_id, project_id=project_id)
@@ -124,14 +137,10 @@ class ModelOrchestrator:
                 if remark:
                     await self.remark(user_id=user_id, project_id=project_id, channel=channel, text=remark)
                 await self.resume(user_id=user_id, project_id=project_id)
-            case Implement(task_number=number):
-                await self._implement(number, user_id=user_id, project_id=project_id)
             case Cancel():
                 await self.cancel(user_id=user_id, project_id=project_id)
             case Remark(text=text):
                 await self.remark(user_id=user_id, project_id=project_id, channel=channel, text=text)
-            case Begin():
-                raise NothingToDo("A new project has no place here.")
 
     async def _implement(self, number: int, *, user_id: int, project_id: uuid.UUID) -> None:
         """Set the work going on a task by its number; tasks are built in order, so only the next one can be meant."""
@@ -202,6 +211,37 @@ class ModelOrchestrator:
             await projects.get_project(session, project_id=project_id, user_id=user_id)
             await _remember(session, project_id=project_id, user_id=user_id, channel=channel, text=text)
 
+    async def refine(self, *, user_id: int, project_id: uuid.UUID, channel: str, path: str, instruction: str) -> None:
+        """Ask for a change in one file: a task more for a delivered project, a remark for one that is worked on.
+
+        A project that had stopped takes its work up again with the remark.
+
+        Raises:
+            UnsafePath, UnknownFile, FileTooLarge, EmptyInstruction, InstructionTooLong, TooFewCredits
+            NotDelivered: the project was cancelled or failed.
+            NothingToDo: it waits for answers or a go.
+        """
+        asked = refining.wanted(path=path, instruction=instruction)
+        is_taken = False
+        while not is_taken:  # a twin's run came first: then there is one to make a remark about
+            async with self._database.transaction() as session:
+                project = await projects.get_project(session, project_id=project_id, user_id=user_id)
+                run = await journal.live_run(session, project_id=project_id)
+                if run is None:
+                    is_taken = await refining.start(session, project=project, asked=asked, needed=self._minimum_credits)
+                else:
+                    await self._refine_under_work(session, run, asked)
+                    is_taken = True
+                if is_taken:
+                    await _remember(session, project_id=project_id, user_id=user_id, channel=channel, text=asked.said)
+
+    async def _refine_under_work(self, session: AsyncSession, run: Run, asked: refining.Wanted) -> None:
+        loaded = await load(session, run_id=run.id, minimum_credits=Decimal(0))
+        if loaded.view.state is not RunState.READY:
+            await self._take_up(session, loaded)
+            await refining.require_credits(session, user_id=run.user_id, needed=self._minimum_credits)
+        await refining.require_file_under_work(session, loaded=loaded, path=asked.path)
+
     async def pause(self, *, user_id: int, project_id: uuid.UUID) -> None:
         await self._wish(user_id=user_id, project_id=project_id, desired="pause")
 
@@ -228,16 +268,19 @@ class ModelOrchestrator:
         """
         async with self._database.transaction() as session:
             loaded = await self._live(session, user_id=user_id, project_id=project_id)
-            if loaded.view.state is RunState.WAITING:
-                what = "answers to its questions" if loaded.view.phase is Phase.GATHER else "a go for its plan"
-                raise NothingToDo(f"The project waits for {what}.")
-            task = loaded.view.current_task
-            if loaded.view.state is RunState.REFINEMENT and task:
-                fresh = retried(task, rungs=self._rungs)
-                statement = update(Task).where(Task.project_id == project_id, Task.key == task.key)
-                await session.execute(statement.values(rung=fresh.rung, rung_failures=0, stage=fresh.stage))
-            events = () if loaded.view.state is RunState.READY else (RunResumed(),)
-            await self._go_on(session, project_id=project_id, phase=loaded.view.phase, events=events)
+            await self._take_up(session, loaded)
+
+    async def _take_up(self, session: AsyncSession, loaded: Loaded) -> None:
+        if loaded.view.state is RunState.WAITING:
+            what = "answers to its questions" if loaded.view.phase is Phase.GATHER else "a go for its plan"
+            raise NothingToDo(f"The project waits for {what}.")
+        task, project_id = loaded.view.current_task, loaded.project.id
+        if loaded.view.state is RunState.REFINEMENT and task:
+            fresh = retried(task, rungs=self._rungs)
+            statement = update(Task).where(Task.project_id == project_id, Task.key == task.key)
+            await session.execute(statement.values(rung=fresh.rung, rung_failures=0, stage=fresh.stage))
+        events = () if loaded.view.state is RunState.READY else (RunResumed(),)
+        await self._go_on(session, project_id=project_id, phase=loaded.view.phase, events=events)
 
     async def limit_project(
         self, *, user_id: int, project_id: uuid.UUID, credits: Decimal | None
@@ -339,6 +382,8 @@ async def _grant(session: AsyncSession, loaded: Loaded, setback: setbacks.Setbac
         "finished_at": func.clock_timestamp() if setback.state.is_final else None,
     }
     await session.execute(update(Run).where(Run.id == loaded.run.id).values(values))
+    if setback.state.is_final:
+        await refining.drop(session, loaded=loaded)
     view = replace(loaded.view, state=setback.state)
     await progress.report(
         session,

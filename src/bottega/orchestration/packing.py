@@ -14,6 +14,7 @@ from bottega.delivery.archive import build_archive, slug
 from bottega.delivery.report import Check, Quote, ReceiptLine, render_receipt, render_tests
 from bottega.orchestration import history
 from bottega.orchestration.history import Commit
+from bottega.orchestration.state import TaskStatus
 from bottega.orchestration.tables import Evidence, Run, Task
 from bottega.projects import service as projects
 from bottega.projects.repository import ProjectRepository
@@ -56,7 +57,8 @@ async def collect(session: AsyncSession, *, project_id: uuid.UUID, credit_value_
     files = {p: t.encode() for p, t in (await projects.read_files(session, project_id=project_id)).items()}
     tasks = (await session.scalars(select(Task).where(Task.project_id == project_id).order_by(Task.ordinal))).all()
     spent = await receipt(session, project_id=project_id)
-    checks = await _newest_checks(session, project_id=project_id)
+    dropped = {task.key for task in tasks if task.status == TaskStatus.DROPPED}
+    checks = [c for c in await _newest_checks(session, project_id=project_id) if c.task_key not in dropped]
     titles = {task.key: task.title for task in tasks}
     return Contents(
         name=slug(project.title),

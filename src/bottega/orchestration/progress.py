@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.orchestration.events import Event
-from bottega.orchestration.state import RunView, StopCode, project_status
+from bottega.orchestration.state import RunKind, RunView, StopCode, project_status
 from bottega.orchestration.tables import RunEvent
 from bottega.projects.status import ProjectStatus, move
 from bottega.projects.tables import Project
@@ -42,7 +42,7 @@ async def report(
 ) -> None:
     """Let the project's status follow its run, and append what happened. `project` is as the run's state was loaded."""
     status, current = project_status(view, stop_code=stop_code), ProjectStatus(project.status)
-    move(current=current, to=status)
+    move(current=current, to=status, delivered=view.kind is RunKind.REFINE)
     if events or status is not current:
         await _tell(session, project_id=project.id, run_id=run_id, events=events, status=status)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import takewhile
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,6 +16,7 @@ from bottega.orchestration.decide import Do
 from bottega.orchestration.state import (
     LastStep,
     Phase,
+    RunKind,
     RunState,
     RunView,
     StepKind,
@@ -40,8 +41,14 @@ _TASKS = select(Task).where(Task.project_id == bindparam("project_id")).order_by
 _ANSWERS = select(
     func.jsonb_agg(aggregate_order_by(func.jsonb_build_array(Question.text, Question.answer), Question.ordinal))
 ).where(Question.project_id == bindparam("project_id"), Question.answer.is_not(None))
+_GIVEN_UP = (  # what was asked for then is wanted no longer
+    exists()
+    .where(Run.project_id == Conversation.project_id, Run.kind == RunKind.REFINE)
+    .where(Run.state.in_([RunState.CANCELLED, RunState.FAILED]))
+    .where(Conversation.created_at.between(Run.created_at, Run.finished_at))
+)
 _REMARKS = select(func.array_agg(aggregate_order_by(Conversation.content, Conversation.id))).where(
-    Conversation.project_id == bindparam("project_id"), Conversation.role == "person"
+    Conversation.project_id == bindparam("project_id"), Conversation.role == "person", ~_GIVEN_UP
 )
 _TRIES = (
     select(func.jsonb_agg(aggregate_order_by(func.jsonb_build_array(Step.step_no, Step.outcome), Step.step_no.desc())))
@@ -68,6 +75,7 @@ async def load(session: AsyncSession, *, run_id: uuid.UUID, minimum_credits: Dec
     view = RunView(
         phase=Phase(run.phase),
         state=RunState(run.state),
+        kind=RunKind(run.kind),
         tasks=tuple(view_of(task) for task in tasks),
         unanswered=unanswered,
         can_afford_task=available >= minimum_credits,

@@ -10,6 +10,11 @@ from enum import StrEnum
 from bottega.projects.status import ProjectStatus
 
 
+class RunKind(StrEnum):
+    BUILD = "build"  # from a brief to the first delivery
+    REFINE = "refine"  # one more task on a delivered project, then another delivery
+
+
 class Phase(StrEnum):
     GATHER = "gather"
     PLAN = "plan"
@@ -70,6 +75,11 @@ class TaskStatus(StrEnum):
     TODO = "todo"
     DONE = "done"
     UNCHECKED = "unchecked"  # written and approved, but its checks could not be executed
+    DROPPED = "dropped"  # of a refinement that was given up: nothing of it is in the project
+
+    @property
+    def is_accepted(self) -> bool:
+        return self in {TaskStatus.DONE, TaskStatus.UNCHECKED}
 
 
 class TaskStage(StrEnum):
@@ -99,6 +109,7 @@ class LastStep:
 class RunView:
     phase: Phase
     state: RunState
+    kind: RunKind = RunKind.BUILD
     tasks: tuple[TaskView, ...] = ()
     unanswered: int = 0
     can_afford_task: bool = True
@@ -131,7 +142,11 @@ _BY_PHASE = {
 
 
 def project_status(view: RunView, *, stop_code: StopCode | None = None) -> ProjectStatus:
-    """Return the status a person sees."""
+    """Return the status a person sees. A refinement that ends, however it ends, leaves a delivered project."""
+    if view.kind is RunKind.REFINE and view.state.is_final:
+        return ProjectStatus.COMPLETED
+    if view.kind is RunKind.REFINE and view.phase is Phase.PACKAGE and view.state is RunState.READY:
+        return ProjectStatus.VERIFICATION_COMPLETE
     if stop_code is StopCode.README_FAILED:
         return ProjectStatus.README_FAILED
     if view.state in _BY_STATE:

@@ -43,7 +43,7 @@ class Run(Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
-    kind: Mapped[str] = mapped_column(String(20), server_default="build")
+    kind: Mapped[str] = mapped_column(String(20), server_default="build")  # build | refine
     phase: Mapped[str] = mapped_column(String(20), server_default="gather")  # what is being worked on
     state: Mapped[str] = mapped_column(String(20), server_default="ready")  # whether it goes on, and if not, why
     step_no: Mapped[int] = mapped_column(server_default=text("0"))
@@ -100,7 +100,7 @@ class Task(Base):
     commands: Mapped[JsonList]  # acceptance commands, run in the sandbox
     criteria: Mapped[JsonList]  # acceptance points the Architect judges
     size: Mapped[str] = mapped_column(String(10))  # small | medium | large
-    status: Mapped[str] = mapped_column(String(20), server_default="todo")  # todo | done | unchecked
+    status: Mapped[str] = mapped_column(String(20), server_default="todo")  # todo | done | unchecked | dropped
     stage: Mapped[str] = mapped_column(String(20), server_default="implement")  # implement | check | verify | commit
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     rung: Mapped[int] = mapped_column(server_default=text("0"))

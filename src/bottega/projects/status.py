@@ -2,7 +2,8 @@
 
 `MOVES` is the whole truth: a move that is not in it raises. A working status can be interrupted (paused, out of
 credits, needing attention) and taken up again wherever the run's own step says. `cancelled` and `failed` are final;
-`completed` is too, except that a person may ask for a refinement, which goes back to implementing.
+`completed` is too, except that a person may ask for a refinement, which goes back to implementing. From there a
+delivered project can only become completed again: with the refinement, or without it.
 """
 
 from collections.abc import Mapping
@@ -40,9 +41,15 @@ class IllegalMove(AppError):
         self.to = to
 
 
-def move(*, current: ProjectStatus, to: ProjectStatus) -> ProjectStatus:
-    """Return `to`, or raise IllegalMove. Staying is not a move: a repeated step may say again where it is."""
-    if to is not current and to not in MOVES[current]:
+def move(*, current: ProjectStatus, to: ProjectStatus, delivered: bool = False) -> ProjectStatus:
+    """Return `to`, or raise IllegalMove. Staying is not a move: a repeated step may say again where it is.
+
+    A project that was `delivered` before can be completed again from any work on it, and is never cancelled.
+    """
+    allowed = MOVES[current]
+    if delivered and current not in FINAL:
+        allowed = (allowed | {ProjectStatus.COMPLETED}) - _GIVEN_UP
+    if to is not current and to not in allowed:
         raise IllegalMove(current=current, to=to)
     return to
 

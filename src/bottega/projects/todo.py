@@ -14,6 +14,7 @@ class TodoState(StrEnum):
     TODO = "todo"
     DONE = "done"
     UNCHECKED = "unchecked"
+    DROPPED = "dropped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,8 @@ def render_todo(*, title: str, items: Iterable[TodoItem]) -> str:
     lines += [f"- [{_MARKS[item.state]}] **{item.key}** {_one_line(item.title)}".rstrip() for item in items]
     if any(item.state is TodoState.UNCHECKED for item in items):
         lines += ["", _LEGEND]
+    if any(item.state is TodoState.DROPPED for item in items):
+        lines += ["", _DROPPED_LEGEND]
     return "\n".join(lines) + "\n"
 
 
@@ -45,7 +48,8 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-_MARKS = {TodoState.TODO: " ", TodoState.DONE: "x", TodoState.UNCHECKED: "~"}
+_MARKS = {TodoState.TODO: " ", TodoState.DONE: "x", TodoState.UNCHECKED: "~", TodoState.DROPPED: "-"}
 _STATES = {mark: state for state, mark in _MARKS.items()}
-_ITEM = re.compile(r"- \[(?P<mark>[ x~])\] \*\*(?P<key>[A-Za-z0-9._-]+)\*\*(?: (?P<title>.+))?")
+_ITEM = re.compile(r"- \[(?P<mark>[ x~-])\] \*\*(?P<key>[A-Za-z0-9._-]+)\*\*(?: (?P<title>.+))?")
 _LEGEND = "`[~]` written, but its checks could not be executed."
+_DROPPED_LEGEND = "`[-]` given up; nothing of it is in the project."

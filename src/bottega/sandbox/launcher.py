@@ -33,7 +33,7 @@ _RDONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8
 _MS_REC_PRIVATE, _MNT_DETACH = 0x4000 | 0x40000, 2
 _NEW_MOUNTS, _NEW_USER = 0x20000, 0x10000000
 _NEW_EVERYTHING = 0x6E020000  # mounts, cgroup, host name, IPC, processes and network; the user namespace is extra
-_SET_PDEATHSIG, _SET_DUMPABLE, _SET_SECCOMP, _SET_SUBREAPER, _NO_NEW_PRIVS = 1, 4, 22, 36, 38
+SET_PDEATHSIG, _SET_DUMPABLE, _SET_SECCOMP, _SET_SUBREAPER, NO_NEW_PRIVS = 1, 4, 22, 36, 38
 _POLL_SECONDS = 0.05
 
 Spec = dict[str, Any]
@@ -176,7 +176,7 @@ def become_command(spec: Spec, payload: BinaryIO, status_fd: int, layers: list[s
         layer = "limits"
         for name, value in spec["rlimits"]:
             limit_resource(getattr(resource, name), value)
-        prctl(_NO_NEW_PRIVS, 1)
+        prctl(NO_NEW_PRIVS, 1)
         if spec["landlock"] is not None:
             layer = "landlock"
             layers.append(restrict_paths(spec["landlock"]))
@@ -232,7 +232,7 @@ def drop_privileges(user: int | None) -> None:
         os.setgroups([])
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
-        prctl(_SET_PDEATHSIG, signal.SIGKILL)
+        prctl(SET_PDEATHSIG, signal.SIGKILL)
 
 
 # -- namespaces and mounts ---------------------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ def enter_namespaces(room: Spec) -> None:
     first = os.fork()
     if first:
         os._exit(os.waitstatus_to_exitcode(os.waitpid(first, 0)[1]) % 256)
-    prctl(_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(SET_PDEATHSIG, signal.SIGKILL)
 
 
 def raise_loopback() -> None:
@@ -360,6 +360,11 @@ def mount(source: str, target: str, kind: str, flags: int, options: str) -> None
 
 
 # -- Landlock and seccomp ----------------------------------------------------------------------------------------------
+
+
+def landlock_version() -> int:
+    """Return the version of Landlock's interface, or something below 1 where the kernel has none."""
+    return int(_LIBC.syscall(_LANDLOCK_CREATE, None, 0, 1))
 
 
 def restrict_paths(rules: Spec) -> str:

@@ -245,3 +245,30 @@ async def test_a_plan_is_changed_and_approved_by_saying_so(cli: Cli, fake: FakeP
     assert (await cli("resume", project, "--yes")).exit_code == 0
     finished = await cli("say", project, "And another thing")
     assert (finished.exit_code, "finished" in finished.stderr) == (2, True)
+
+
+async def test_a_delivered_project_is_refined_from_the_command_line(cli: Cli, fake: FakeProviders) -> None:
+    built = json.loads((await cli("build", scripts.BRIEF, "--yes", "--json")).stdout)
+    fake.answer = lambda ask: Reply(text=scripts.REFINED[_part_of_refining(ask)])
+    result = await cli("refine", built["project_id"], "words/count.py", "Mind hyphens.", "--json", "--out", "again")
+    assert result.exit_code == 0, result.output
+    delivered = json.loads(result.stdout)
+    assert [task["key"] for task in delivered["tasks"]] == ["T1", "T2", "T3"]
+    with zipfile.ZipFile(delivered["zip"]) as archive:
+        assert archive.read("word-counter/words/count.py").decode() == scripts.HYPHENS
+        assert "T3 Refine words/count.py: Mind hyphens." in archive.read("word-counter/RECEIPT.md").decode()
+
+    unknown = await cli("refine", built["project_id"], "count.py", "x")
+    assert (unknown.exit_code, unknown.stderr) == (
+        2,
+        "The project has no file count.py. Did you mean words/count.py?\n",
+    )
+    said = await cli("say", built["project_id"], "Make it faster")
+    assert "The project is finished" in said.stderr
+    text = f"refine file words/count.py in project {built['project_id']} with instruction: Be brief."
+    said = await cli("say", built["project_id"], text)
+    assert said.stdout.startswith("Noted; the project is implementing.")
+
+
+def _part_of_refining(ask: Ask) -> str:
+    return "implement-T3-1.md" if "Reply with the edits for T3" in ask.turns[0][1] else "verify-T3-1.md"

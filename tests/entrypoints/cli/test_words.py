@@ -42,6 +42,7 @@ VALUES: dict[str, object] = {
     "tests": 4,
     "command": "python -m unittest discover -s tests -v",
     "reason": "exit code 1",
+    "path": "words/count.py",
     "feedback": "Say in a docstring what the module is for.",
     "commit_sha": "0123456789abcdef0123456789abcdef01234567",
     "executed": True,
@@ -66,7 +67,7 @@ VARIATIONS: dict[type[Event], list[dict[str, object]]] = {
 KINDS: list[type[Event]] = [
     kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
 ]
-TEXT_FIELDS = {"title", "model", "complaint", "command", "reason", "feedback", "message", "next_model"}
+TEXT_FIELDS = {"title", "path", "model", "complaint", "command", "reason", "feedback", "message", "next_model"}
 
 
 def example(kind: type[Event], /, **changes: object) -> Event:

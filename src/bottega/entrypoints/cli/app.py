@@ -20,6 +20,7 @@ _COMMANDS = {
     "status": ("bottega.entrypoints.cli.projects:status", "Show where a project stands."),
     "download": ("bottega.entrypoints.cli.projects:download", "Write a project's archive, finished or not."),
     "say": ("bottega.entrypoints.cli.projects:say", "Answer, approve, or say what to change."),
+    "refine": ("bottega.entrypoints.cli.build:refine", "Ask for a change in a file of a delivered project."),
     "pause": ("bottega.entrypoints.cli.projects:pause", "Pause a project."),
     "cancel": ("bottega.entrypoints.cli.projects:cancel", "Stop a project for good."),
     "limit": ("bottega.entrypoints.cli.projects:limit", "Say what a project may cost."),

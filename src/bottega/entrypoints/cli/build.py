@@ -1,4 +1,4 @@
-"""`bottega build` and `bottega resume`: one conversation at a terminal, from a brief to the path of an archive."""
+"""`bottega build`, `resume` and `refine`: one conversation at a terminal, which ends with the path of an archive."""
 
 import json
 import sys
@@ -72,11 +72,40 @@ def resume(project: str, out: Path, yes: bool, answers: Path | None, as_json: bo
     raise SystemExit(run_app(lambda app: go_on(app, project_id, options), settings=settings))
 
 
+@click.command()
+@click.argument("project")
+@click.argument("path")
+@click.argument("instruction")
+@_options
+def refine(
+    project: str,
+    path: str,
+    instruction: str,
+    out: Path,
+    yes: bool,  # noqa: FBT001
+    answers: Path | None,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Change the file at PATH of PROJECT (its id) as INSTRUCTION says, and deliver the project again."""
+    project_id = parse_project_id(project)
+    settings = Settings.load()
+    require_models(settings)
+    options = _checked(out=out, yes=yes, answers=answers, as_json=as_json)
+    asked = {"path": _as_text(path, what="path"), "instruction": _as_text(instruction, what="instruction")}
+
+    async def work(app: App) -> int:
+        user_id = await app.local_user(local_username())
+        await app.orchestrator.refine(user_id=user_id, project_id=project_id, channel="cli", **asked)
+        return await Build(app=app, user_id=user_id, project_id=project_id, options=options).run()
+
+    raise SystemExit(run_app(work, settings=settings))
+
+
 def _read_brief(brief: str | None, file: Path | None) -> str:
     if (brief is None) == (file is None):
         fail('Say what to build: bottega build "a command line tool that ..." or bottega build --file brief.md')
     if file is None:
-        return _as_text(brief or "")
+        return _as_text(brief or "", what="brief")
     try:
         raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         return raw.decode("utf-8")
@@ -86,11 +115,11 @@ def _read_brief(brief: str | None, file: Path | None) -> str:
         fail(f"The brief in {file} cannot be read: {error.strerror}.")
 
 
-def _as_text(argument: str) -> str:
+def _as_text(argument: str, *, what: str) -> str:
     try:
         argument.encode()
     except UnicodeEncodeError:  # how Python passes on bytes of an argument that are no text
-        fail("The brief is not UTF-8 text.")
+        fail(f"The {what} is not UTF-8 text.")
     return argument
 
 

@@ -118,6 +118,8 @@ def _ending_line(event: Event) -> str | None:
     match event:
         case events.PlanApproved():
             return "[green]go[/]       the plan is approved"
+        case events.RefinementStarted():
+            return f"[blue]{event.task_key}[/] [green]refines[/]   {shown(event.path)}"
         case events.ReadmeWritten():
             return f"README wrote     {_count(event.commands, 'command')} to try"
         case events.ReadmeCommitted():

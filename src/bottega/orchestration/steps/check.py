@@ -1,16 +1,18 @@
 """Running a task's checks on exactly the tree that would be committed, and keeping what came of it as evidence.
 
 Besides the task's own commands, every test command of the tasks already accepted runs again, and no test that existed
-may disappear. Nothing here asks a model.
+may disappear. A refinement also runs what README.md tells its reader to do, which was true when it was delivered.
+Nothing here asks a model.
 """
 
 from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bottega.agents.readmes import README, script_of, shell_commands
 from bottega.orchestration import evidence
 from bottega.orchestration.events import ChecksFailed, ChecksNotExecuted, ChecksPassed
-from bottega.orchestration.state import TaskStatus
+from bottega.orchestration.state import RunKind, TaskStatus
 from bottega.orchestration.steps import workspace
 from bottega.orchestration.steps.implement import failure
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench, Write
@@ -25,17 +27,23 @@ async def check(situation: Situation, bench: Workbench) -> StepResult:
     task = situation.task
     async with bench.database.transaction() as session:
         review = await workspace.under_review(session, run_id=situation.run.id, task=task)
+    files = workspace.encoded(review.draft)
     checks = await bench.checks.check(
-        files=workspace.encoded(review.draft),
+        files=files,
         commands=commands_for(task, situation.tasks),
         base_inventory=inventory(workspace.encoded(review.head)),
     )
+    script = readme_script(review.draft) if situation.view.kind is RunKind.REFINE else ""
+    if script:
+        checks += await bench.checks.check(files=files, commands=(script,))
     output: dict[str, object] = {"tree": task.proposal_tree_hash, "passed": [c.command for c in checks if c.passed]}
     write = keep(checks, situation=situation, tree=task.proposal_tree_hash or "")
     broken = next((c for c in checks if c.result.executed and not c.passed), None)
     if broken:
-        failed = told_failure(task.key, command=broken.command, check=broken)
-        feedback = f"The check `{broken.command}` did not pass: {broken.reason}"
+        shown = broken.command if broken.command != script else "the README's commands"
+        failed = told_failure(task.key, command=shown, check=broken)
+        what = f"`{broken.command}`" if broken.command != script else f"of {README}'s commands"
+        feedback = f"The check {what} did not pass: {broken.reason}"
         return failure(
             situation, bench, outcome="failed", feedback=feedback, events=(failed,), output=output, write=write
         )
@@ -46,6 +54,12 @@ async def check(situation: Situation, bench: Workbench) -> StepResult:
         return StepResult(outcome="not_executed", output=output, task=view, write=write, events=(told,))
     passed = ChecksPassed(task_key=task.key, commands=len(checks), tests=sum(c.tests_run for c in checks))
     return StepResult(outcome="passed", output=output, task=checked(situation.task_view), write=write, events=(passed,))
+
+
+def readme_script(files: workspace.Files) -> str:
+    """Return what the project's README tells its reader to run, as one script, or nothing."""
+    commands = shell_commands(files.get(README, ""))
+    return script_of(commands) if commands else ""
 
 
 def told_failure(task_key: str | None, *, command: str, check: Check) -> ChecksFailed:
@@ -59,7 +73,7 @@ def commands_for(task: Task, tasks: Sequence[Task]) -> tuple[str, ...]:
     earlier = (
         command
         for other in tasks
-        if other.status != TaskStatus.TODO
+        if TaskStatus(other.status).is_accepted
         for command in other.commands
         if recognise(command)
     )

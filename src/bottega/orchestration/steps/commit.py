@@ -16,7 +16,7 @@ from bottega.core.errors import AppError
 from bottega.core.money import show_credits
 from bottega.orchestration import evidence, history
 from bottega.orchestration.events import TaskDone
-from bottega.orchestration.state import Phase, TaskStatus
+from bottega.orchestration.state import Phase, RunKind, TaskStatus
 from bottega.orchestration.steps import workspace
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench, Write
 from bottega.orchestration.tables import Step, Task
@@ -59,11 +59,16 @@ async def commit(situation: Situation, bench: Workbench) -> StepResult:
     return StepResult(
         outcome="committed",
         output={"commit": sha, "message": message, "at": at.isoformat(), "files": changes},
-        phase=Phase.README if is_last else None,
+        phase=_following(situation) if is_last else None,
         task=replace(situation.task_view, status=status),
         write=_accept(situation, land=land, sha=sha, tree=tree, status=status),
         events=(done,),
     )
+
+
+def _following(situation: Situation) -> Phase:
+    """A refinement keeps the README: its commands were among the checks."""
+    return Phase.PACKAGE if situation.view.kind is RunKind.REFINE else Phase.README
 
 
 async def _earned_status(session: AsyncSession, *, situation: Situation, tree: str) -> TaskStatus:
@@ -128,6 +133,7 @@ _TODO_STATE = {
     TaskStatus.TODO: TodoState.TODO,
     TaskStatus.DONE: TodoState.DONE,
     TaskStatus.UNCHECKED: TodoState.UNCHECKED,
+    TaskStatus.DROPPED: TodoState.DROPPED,
 }
 
 

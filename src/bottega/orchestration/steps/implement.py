@@ -1,15 +1,20 @@
-"""One attempt of one Implementer at one task: context in, edits out, applied in memory to a tree of its own."""
+"""One attempt of one Implementer at one task: context in, edits out, applied in memory to a tree of its own.
+
+A refinement is first tried with the configured refiner, if there is one: of a rung's two attempts the first is its, the
+second the Implementer's, so that neither's weakness leaves a task stuck. Whoever wrote it, what follows is the same.
+"""
 
 from dataclasses import dataclass, replace
 
 from bottega.agents.edits import EditRefused, apply_edits
 from bottega.agents.implementer import ImplementerAgent
+from bottega.agents.refiner import Refiner
 from bottega.agents.types import Assignment, CommandResult, ContextFile, UnusableReply
 from bottega.llm.errors import Refused
 from bottega.llm.types import ModelName
 from bottega.orchestration import evidence
 from bottega.orchestration.events import Event, ModelEscalated, RunStopped, TaskImplemented
-from bottega.orchestration.state import RunState, StepKind, StopCode, TaskView
+from bottega.orchestration.state import RunKind, RunState, StepKind, StopCode, TaskView
 from bottega.orchestration.steps import workspace
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench, Write
 from bottega.orchestration.steps.unusable import as_output, ask_again, forgiven, is_last_try
@@ -19,7 +24,7 @@ from bottega.projects.tree import tree_hash
 STUCK_CHOICES = (
     "try again: two more attempts with the strongest model",
     "explain: say what to do differently, then it tries again",
-    "cancel: stop this project",
+    "cancel: stop here; what was accepted stays",
 )
 
 
@@ -29,6 +34,12 @@ class _Material:
     draft: workspace.Files  # the head with the last attempt's changes
     context: tuple[ContextFile, ...]
     results: tuple[CommandResult, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    files: dict[str, str]
+    note: str = ""  # what a refiner said
 
 
 def model_for(situation: Situation, bench: Workbench) -> ModelName:
@@ -41,20 +52,40 @@ async def implement(situation: Situation, bench: Workbench) -> StepResult:
     """Ask for edits and apply them in memory. Nothing is accepted here."""
     material = await _gather_material(situation, bench)
     model = model_for(situation, bench)
-    agent = ImplementerAgent(llm=situation.llm, model=model, prompts=bench.prompts)
+    refiner = refiner_for(situation, bench)
     try:
-        edits = await agent.implement(assignment=_assignment(situation, material), repair=situation.repair)
-        applied = apply_edits(files=material.draft, edits=edits)
+        if refiner:
+            draft = await _refined(refiner, situation, material, model=model)
+        else:
+            draft = await _edited(situation, bench, material, model=model)
     except (UnusableReply, EditRefused) as error:
-        if is_last_try(situation):
+        if refiner or is_last_try(situation):
             said, output = error.complaint, as_output(error)
             given_up = failure(situation, bench, outcome="failed", feedback=said, output=output)
             return replace(given_up, forgiven=forgiven(situation))
         return ask_again(error, kind=StepKind.IMPLEMENT, situation=situation)
     except Refused as error:
         return failure(situation, bench, outcome="refused", feedback=f"The model declined: {error.message}")
-    draft = workspace.overlay(material.draft, applied.files)
     return _proposal(situation, bench, material=material, draft=draft, model=model)
+
+
+def refiner_for(situation: Situation, bench: Workbench) -> Refiner | None:
+    """Return the refiner that tries next, or None where it is the Implementer's turn."""
+    is_its_turn = situation.view.kind is RunKind.REFINE and situation.task_view.rung_failures == 0
+    return bench.refiner if is_its_turn and situation.repair is None else None
+
+
+async def _refined(refiner: Refiner, situation: Situation, material: _Material, *, model: ModelName) -> _Draft:
+    assignment = _assignment(situation, material)
+    refined = await refiner.refine(assignment=assignment, files=material.draft, llm=situation.llm, model=model)
+    return _Draft(files=dict(refined.files), note=refined.note)
+
+
+async def _edited(situation: Situation, bench: Workbench, material: _Material, *, model: ModelName) -> _Draft:
+    agent = ImplementerAgent(llm=situation.llm, model=model, prompts=bench.prompts)
+    edits = await agent.implement(assignment=_assignment(situation, material), repair=situation.repair)
+    applied = apply_edits(files=material.draft, edits=edits)
+    return _Draft(files=workspace.overlay(material.draft, applied.files))
 
 
 async def _gather_material(situation: Situation, bench: Workbench) -> _Material:
@@ -92,13 +123,13 @@ def _assignment(situation: Situation, material: _Material) -> Assignment:
 
 
 def _proposal(
-    situation: Situation, bench: Workbench, *, material: _Material, draft: dict[str, str], model: ModelName
+    situation: Situation, bench: Workbench, *, material: _Material, draft: _Draft, model: ModelName
 ) -> StepResult:
-    tree = tree_hash(workspace.encoded(draft))
+    tree = tree_hash(workspace.encoded(draft.files))
     if tree == situation.task.proposal_tree_hash:
         feedback = "The last reply left every file as it was, so the same checks would fail again. Change the code."
         return failure(situation, bench, outcome="unchanged", feedback=feedback)
-    changes = workspace.difference(material.head, draft)
+    changes = workspace.difference(material.head, draft.files)
     task = situation.task
 
     implemented = TaskImplemented(
@@ -106,11 +137,11 @@ def _proposal(
         title=task.title,
         attempt=situation.task_view.attempts + 1,
         model=str(model),
-        files=tuple(sorted(workspace.difference(material.draft, draft))),
+        files=tuple(sorted(workspace.difference(material.draft, draft.files))),
     )
     return StepResult(
         outcome="proposed",
-        output={"files": changes, "tree": tree, "model": str(model)},
+        output={"files": changes, "tree": tree, "model": str(model), "note": draft.note},
         task=proposed(situation.task_view),
         proposal_tree_hash=tree,
         events=(implemented,),

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bottega.agents.readmes import README, script_of
 from bottega.agents.types import ReadmeRequest, UnusableReply
 from bottega.llm.errors import Refused
 from bottega.orchestration import evidence
@@ -21,7 +22,6 @@ from bottega.projects import service as projects
 from bottega.projects.tree import tree_hash
 from bottega.sandbox.judge import Check
 
-README = "README.md"
 READMES = 3
 CHOICES = ("resume: let it write the README again", "download: take the project as it is")
 
@@ -76,7 +76,7 @@ async def check_readme(situation: Situation, bench: Workbench) -> StepResult:
         output = await _last_output(session, situation)
     files = workspace.encoded(workspace.overlay(head, output["files"]))
     tree = tree_hash(files)
-    script = "set -ex\n" + "\n".join(output["commands"])
+    script = script_of(output["commands"])
     checks = await bench.checks.check(files=files, commands=(script,), base_inventory=frozenset())
     failed = next((c for c in checks if c.result.executed and not c.passed), None)
 

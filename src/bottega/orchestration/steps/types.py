@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.agents.prompting import Prompts
+from bottega.agents.refiner import Refiner
 from bottega.agents.types import Brief, Repair
 from bottega.billing.quote import Quote, SizedTask
 from bottega.db.transaction import Database
@@ -45,6 +46,7 @@ class Workbench:
     storage: StorageService
     quote: Quoting
     credit_value_usd: Decimal
+    refiner: Refiner | None = None  # None: the Implementer refines too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from bottega.orchestration.state import RunState, StepKind, StopCode
 from bottega.orchestration.steps.types import Situation, StepResult
 from bottega.orchestration.transitions import UNUSABLE_REPLIES
 
-RETRY_CHOICES = ("resume: ask once more", "cancel: stop this project")
+RETRY_CHOICES = ("resume: ask once more", "cancel: stop here; what was accepted stays")
 WITHHELD = "The provider withheld the reply ({message}). Answer the same request again, in plain and neutral words."
 
 
