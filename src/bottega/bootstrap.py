@@ -301,31 +301,29 @@ async def _assemble(
         announce=listeners.announce,
         heartbeat_seconds=pace.heartbeat_seconds,
     )
+    runner = InProcessRunner(database=database, advancer=advancer, clock=clock, announce=listeners.announce)
+    reconciler = Reconciler(database=database, bills=bills)
+    payments = _payments(settings, database=database, clock=clock)
+    relay_tokens = RelayTokens(database=database)
     return App(
         settings=settings,
         database=database,
         orchestrator=_orchestrator(settings, bench),
-        runner=InProcessRunner(database=database, advancer=advancer, clock=clock, announce=listeners.announce),
-        reconciler=Reconciler(database=database, bills=bills),
+        runner=runner,
+        reconciler=reconciler,
         storage=storage,
-        payments=_payments(settings, database=database, clock=clock),
+        payments=payments,
         events=listeners,
         metering=metering,
         models=tuple(dict.fromkeys(models)),
-        relay_tokens=(relay_tokens := RelayTokens(database=database)),
+        relay_tokens=relay_tokens,
         gate=ProjectGate(database=database),
-        chores=_chores(database, relay_tokens=relay_tokens),
-    )
-
-
-def _chores(database: Database, *, relay_tokens: RelayTokens) -> tuple[Chore, ...]:
-    async def sweep() -> None:
-        async with database.transaction() as session:
-            await ledger.sweep(session)
-
-    return (
-        Chore(name="expired holds", every_seconds=60, work=sweep),
-        Chore(name="expired relay tokens", every_seconds=3600, work=relay_tokens.forget_expired),
+        chores=(
+            Chore(name="due runs", every_seconds=5, work=runner.patrol),  # ends only when it fails
+            Chore(name="lost calls", every_seconds=60, work=reconciler.run),
+            Chore(name="lost webhooks", every_seconds=3600, work=payments.reconcile),
+            Chore(name="expired relay tokens", every_seconds=3600, work=relay_tokens.forget_expired),
+        ),
     )
 
 

@@ -92,8 +92,8 @@ class Metering:
     ) -> "MeteredLLM":
         """Return a model on this person's account, for one claim (`lease_token`) of one step (`operation_key`).
 
-        `on_retry` hears of every failed attempt that is about to be repeated, and in how many seconds; when it raises,
-        nothing is repeated. `may_shorten` allows less output than was asked for where credits are short.
+        `on_retry` hears of every failed attempt that is about to be repeated, and in how many seconds.
+        `may_shorten` allows less output than was asked for where credits are short.
         """
         return MeteredLLM(
             metering=self,
@@ -114,7 +114,6 @@ class Metering:
         project_id: uuid.UUID | None,
         operation_key: str,
         task_key: str | None = None,
-        on_retry: OnRetry | None = None,
         may_shorten: bool = True,
     ) -> AsyncIterator["MeteredLLM"]:
         """Lend a model to a caller without a journal: settled when the block ends, not charged when it raises.
@@ -128,7 +127,6 @@ class Metering:
             operation_key=operation_key,
             lease_token=0,
             task_key=task_key,
-            on_retry=on_retry,
             may_shorten=may_shorten,
         )
         try:

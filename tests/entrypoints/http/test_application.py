@@ -40,7 +40,7 @@ class Outside:
             raise self.raises
         self.received.append((gateway, body, headers))
 
-    async def dev_pay(self, order_id: uuid.UUID) -> None:
+    async def dev_pay(self, *, order_id: uuid.UUID) -> None:
         if self.raises:
             raise self.raises
         self.paid.append(order_id)

@@ -19,7 +19,7 @@ from bottega.billing.payments import books
 from bottega.billing.payments import books_sql as sql
 from bottega.billing.payments import telegram_stars as stars
 from bottega.billing.payments.books import Settled
-from bottega.billing.payments.development import DevelopmentGateway
+from bottega.billing.payments.development import DEVELOPMENT, DevelopmentGateway
 from bottega.billing.payments.gateway import PaymentGateway
 from bottega.billing.payments.owed import Payment, standing
 from bottega.billing.payments.packages import CreditPackage, UnknownPackage, find_package
@@ -95,6 +95,11 @@ class PaymentService:
         self._packages = tuple(packages)
         self._clock = clock
         self._on_top_up = on_top_up
+
+    @property
+    def is_development(self) -> bool:
+        """Tell whether orders can be paid without money, on a page of ours."""
+        return DEVELOPMENT in self._gateways
 
     def packages(self) -> tuple[CreditPackage, ...]:
         return self._packages

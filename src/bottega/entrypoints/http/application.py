@@ -36,7 +36,7 @@ class Webhooks(Protocol):
 
 
 class DevelopmentPayments(Protocol):
-    async def dev_pay(self, order_id: uuid.UUID) -> None:
+    async def dev_pay(self, *, order_id: uuid.UUID) -> None:
         """Pay an order without money."""
         ...
 
@@ -117,7 +117,7 @@ def _add_checkout(app: FastAPI, payments: DevelopmentPayments) -> None:
     @app.post("/dev/checkout/{order_id}", response_model=None)
     async def pay(request: Request, order_id: str) -> Response:
         await read_body(request, limit_bytes=FORM_LIMIT_BYTES)
-        await payments.dev_pay(_order(order_id))
+        await payments.dev_pay(order_id=_order(order_id))
         return _page("<p>Paid. You may close this page.</p>")
 
 

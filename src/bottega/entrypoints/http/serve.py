@@ -1,4 +1,7 @@
-"""`bottega serve`: the HTTP server, until it is told to stop; then what is under way ends, and is paid for."""
+"""`bottega serve`: the HTTP server and the runs that are due, until it is told to stop.
+
+Then what is under way over HTTP ends and is paid for; runs give their leases back and are gone on with later.
+"""
 
 import asyncio
 import contextlib
@@ -20,6 +23,7 @@ from bottega.entrypoints.http.application import Parts, create_app
 from bottega.entrypoints.http.chores import doing
 from bottega.entrypoints.relay.calls import Calls
 from bottega.entrypoints.relay.desk import MeteredDesk
+from bottega.entrypoints.relay.host import LocalRelay
 from bottega.entrypoints.relay.router import Relay
 from bottega.entrypoints.relay.server import listen, serving
 
@@ -32,7 +36,7 @@ log = structlog.get_logger()
 @click.option("--host", default=None, help="Address to listen on [default: HTTP_HOST].")
 @click.option("--port", type=click.IntRange(0, 65535), default=None, help="Port to listen on [default: HTTP_PORT].")
 def serve(host: str | None, port: int | None) -> None:
-    """Serve webhooks and the metered relay until SIGTERM or Ctrl-C."""
+    """Serve webhooks and the metered relay, and go on with every run that is due, until SIGTERM or Ctrl-C."""
     settings = Settings.load()
     configure_logging(level=settings.platform.log_level, json=settings.platform.app_env == "production")
     at = listen(host=host or settings.http.http_host, port=settings.http.http_port if port is None else port)
@@ -48,7 +52,12 @@ def serve(host: str | None, port: int | None) -> None:
 
 
 async def _serve(settings: Settings, at: socket.socket) -> None:
-    async with open_app(settings) as app, serving_app(app, at=at):
+    models = (settings.models.architect, *settings.models.implementers)
+    async with (
+        LocalRelay(models=models) as lender,
+        open_app(settings, model_server=lender) as app,
+        serving_app(app, at=at),
+    ):
         address, port = at.getsockname()[:2]
         click.echo(f"Serving on http://{f'[{address}]' if ':' in address else address}:{port}; Ctrl-C stops it.")
         await _told_to_stop()
@@ -59,12 +68,13 @@ async def _serve(settings: Settings, at: socket.socket) -> None:
 async def serving_app(
     app: App, *, at: socket.socket, clock: Clock | None = None, grace_seconds: int = GRACE_SECONDS
 ) -> AsyncIterator[None]:
-    """Serve an App and do its chores while the block runs; then let requests and calls under way end, for a while."""
+    """Serve an App and do its chores while the block runs; then let calls under way end, for a while."""
     clock = clock or SystemClock()
     calls = Calls()
     desk = MeteredDesk(tokens=app.relay_tokens, gate=app.gate, metering=app.metering)
     relay = Relay(desk=desk, models=app.models, calls=calls, clock=clock)
-    served = create_app(Parts(ping=app.ping, relay=relay))
+    development = app.payments if app.payments.is_development else None
+    served = create_app(Parts(ping=app.ping, relay=relay, webhooks=app.payments, development_payments=development))
     async with doing(app.chores, clock=clock):
         stopping_at = clock.monotonic()
         try:

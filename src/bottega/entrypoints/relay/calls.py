@@ -15,7 +15,6 @@ from bottega.core.errors import AppError
 from bottega.entrypoints.relay.desk import Answer
 from bottega.entrypoints.relay.faults import BrokenReply, CallDefect, CallEnded, TooManyCalls
 from bottega.llm.dialect import mend_text
-from bottega.llm.errors import ProviderError
 from bottega.llm.types import Usage
 
 CALLS_PER_TOKEN, CALLS_IN_ALL = 4, 64
@@ -26,7 +25,7 @@ Word = str | Answer | AppError
 
 
 class Feed:
-    """What a call says while it is under way. It is the call's observer, and heeds its retries."""
+    """What a call says while it is under way. It is the call's observer where the reply is streamed."""
 
     def __init__(self, *, streamed: bool) -> None:
         self._streamed = streamed
@@ -54,11 +53,6 @@ class Feed:
 
     def counted(self, usage: Usage, *, cost_usd: object) -> None:
         pass
-
-    def retrying(self, error: ProviderError, _seconds: float) -> None:
-        """Let an attempt be repeated only while nothing of it has been read: no reply begins twice."""
-        if self._said:
-            raise error
 
     def end(self, word: Answer | AppError) -> None:
         """Say what is missing of the reply, then how it ended."""

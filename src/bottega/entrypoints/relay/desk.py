@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
-from bottega.billing.metering import Metering, OnRetry
+from bottega.billing.metering import Metering
 from bottega.billing.relay import Grant
 from bottega.core.ids import new_id
 from bottega.entrypoints.relay.wire import Asked
@@ -26,9 +26,7 @@ class Account(Protocol):
     @property
     def name(self) -> str: ...
 
-    async def complete(self, asked: Asked, *, observer: CallObserver, on_retry: OnRetry) -> Answer:
-        """Answer once; `on_retry` may raise what it is told, so that nothing is repeated."""
-        ...
+    async def complete(self, asked: Asked, *, observer: CallObserver | None) -> Answer: ...
 
 
 class Desk(Protocol):
@@ -69,7 +67,7 @@ class MeteredAccount:
     def name(self) -> str:
         return str(self.grant.token_id)
 
-    async def complete(self, asked: Asked, *, observer: CallObserver, on_retry: OnRetry) -> Answer:
+    async def complete(self, asked: Asked, *, observer: CallObserver | None) -> Answer:
         """Hold, call, settle. A reply is never shortened to what is affordable: cut, it would be read and not paid."""
         grant = self.grant
         await self.gate.may_call(project_id=grant.project_id)
@@ -79,7 +77,6 @@ class MeteredAccount:
             project_id=grant.project_id,
             operation_key=f"relay:{grant.token_id}:{new_id().hex}",
             task_key=grant.task_key,
-            on_retry=on_retry,
             may_shorten=False,
         ) as llm:
             completion = await llm.complete(request, observer=observer)

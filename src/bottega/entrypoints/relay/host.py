@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Self, cast
 
 from bottega.agents.refiner import Loan
-from bottega.billing.metering import OnRetry
 from bottega.billing.relay import InvalidRelayToken, fingerprint
 from bottega.core.clock import Clock, SystemClock
 from bottega.core.ids import new_id
@@ -35,7 +34,7 @@ class LentModel:
     purpose: Purpose
     session: str
 
-    async def complete(self, asked: Asked, *, observer: CallObserver, on_retry: OnRetry) -> Answer:  # noqa: ARG002  # the lent model retries as its lender said
+    async def complete(self, asked: Asked, *, observer: CallObserver | None) -> Answer:
         request = asked.made_for(self.purpose, session=self.session)
         if "observer" in inspect.signature(self.llm.complete).parameters:
             completion = await cast("Gateway", self.llm).complete(request, observer=observer)

@@ -87,7 +87,8 @@ async def _chat(relay: Relay, request: Request) -> Response:
 
 def _work(account: Account, asked: Asked) -> Callable[[Feed], Awaitable[Answer]]:
     def work(feed: Feed) -> Awaitable[Answer]:
-        return account.complete(asked, observer=feed, on_retry=feed.retrying)
+        # What nobody reads before its end may still be tried again, so nobody listens to it.
+        return account.complete(asked, observer=feed if asked.streamed else None)
 
     return work
 
