@@ -110,7 +110,7 @@ class Books:
             raise Refused(NotTheirProject)
         if call_key in self.attempts:
             raise Refused(CallAlreadyHeld)
-        left = self._left_of(work) if work is not None else None
+        left = self.left_of(work) if work is not None else None
         if left is not None and left < min(credits, account.available):
             raise Refused(ProjectLimitReached, available=max(left, _NOTHING))
         if credits > account.available:
@@ -158,7 +158,8 @@ class Books:
         )
         return self._orphan(list(started), hold="voided")
 
-    def _left_of(self, work: Work) -> Decimal | None:
+    def left_of(self, work: Work) -> Decimal | None:
+        """Return what a project's limit leaves beside its open holds, None when it has none."""
         if work.limit is None:
             return None
         held = sum(

@@ -45,6 +45,14 @@ USAGES = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Brim:
+    """All that is left to a person, or to a project's limit, and perhaps a little more."""
+
+    of_project: bool
+    beyond: Decimal
+
+
 class Crash(Exception):
     """The process died here."""
 
@@ -67,7 +75,9 @@ ANY_CREDITS = st.one_of(
     st.sampled_from(tuple(map(Decimal, ("0.00000001", "1", "2.5", "10", "40")))),
     st.integers(1, 30 * 10**8).map(lambda steps: Decimal(steps).scaleb(-8)),
 )
-HOLDS = st.one_of(st.sampled_from(tuple(map(charge, USAGES))), ANY_CREDITS)
+STEP = Decimal("0.00000001")
+BRIM = st.builds(Brim, of_project=st.booleans(), beyond=st.sampled_from((Decimal(0), STEP)))
+HOLDS = st.one_of(st.sampled_from(tuple(map(charge, USAGES))), ANY_CREDITS, BRIM)
 KEYS = st.integers(0, 12).map(lambda number: f"order:{number}")  # few: they come back, also with somebody else's money
 PICKS = st.integers(0, 40)
 DIES = st.sampled_from((None,) * 6 + (0, 1, 2, 3))  # after how many statements, if at all
@@ -227,19 +237,29 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # -- calls --------------------------------------------------------------------------------------------------------
 
-    @rule(who=PEOPLE, where=PROJECTS, credits=HOLDS, step=st.integers(0, 2), lapses=st.booleans(), dies=DIES)
-    def hold(self, who: int, where: int | None, credits: Decimal, step: int, *, lapses: bool, dies: int | None) -> None:
-        call = self._call(who=who, where=where, key=f"call:{next(self.bench.numbers)}", step=step)
-        self._hold(call, credits=credits, lapses=lapses, dies=dies)
+    @rule(
+        who=PEOPLE,
+        where=PROJECTS,
+        many=st.lists(HOLDS, min_size=1, max_size=3),
+        step=st.integers(0, 4),
+        lapses=st.booleans(),
+        dies=DIES,
+    )
+    def hold(
+        self, who: int, where: int | None, many: list[Decimal | Brim], step: int, *, lapses: bool, dies: int | None
+    ) -> None:
+        for credits in many:
+            call = self._call(who=who, where=where, key=f"call:{next(self.bench.numbers)}", step=step)
+            self._hold(call, credits=self._filled(credits, call), lapses=lapses, dies=dies)
 
     @precondition(lambda self: self.books.attempts)
     @rule(who=PEOPLE, where=PROJECTS, credits=HOLDS, pick=PICKS, lapses=st.booleans(), dies=DIES)
     def hold_again(
-        self, who: int, where: int | None, credits: Decimal, pick: int, *, lapses: bool, dies: int | None
+        self, who: int, where: int | None, credits: Decimal | Brim, pick: int, *, lapses: bool, dies: int | None
     ) -> None:
         """Use a call key twice."""
         call = self._call(who=who, where=where, key=self._attempt(pick).call_key, step=0)
-        self._hold(call, credits=credits, lapses=lapses, dies=dies)
+        self._hold(call, credits=self._filled(credits, call), lapses=lapses, dies=dies)
 
     @precondition(lambda self: self.books.attempts)
     @rule(pick=PICKS, usage=st.sampled_from(USAGES), dies=DIES)
@@ -274,7 +294,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
         self._same(operation, lambda: self.books.sweep(limit=limit), dies=dies)
 
-    @rule(step=st.integers(0, 2), dies=DIES)
+    @rule(step=st.integers(0, 4), dies=DIES)
     def claim_a_step_again(self, step: int, dies: int | None) -> None:
         async def operation(session: AsyncSession) -> int:
             return await ledger.orphan_started(session, operation_key=f"step:{step}")
@@ -288,7 +308,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.books.works[self.projects[where]].limit = limit
         self.bench.fetch("UPDATE projects SET credit_limit = $1 WHERE id = $2", limit, self.projects[where])
 
-    @rule(who=PEOPLE, active=st.sampled_from((True, True, False)))
+    @rule(who=PEOPLE, active=st.sampled_from((True, True, True, True, False)))
     def suspend_or_reinstate(self, who: int, *, active: bool) -> None:
         self.books.accounts[self.people[who]].active = active
         status = "active" if active else "suspended"
@@ -374,6 +394,15 @@ class LedgerMachine(RuleBasedStateMachine):
                 usage_id=held.usage_id,
             )
         )
+
+    def _filled(self, credits: Decimal | Brim, call: Call) -> Decimal:
+        if isinstance(credits, Decimal):
+            return credits
+        left = self.books.accounts[call.user_id].available
+        if credits.of_project and call.project_id:
+            of_limit = self.books.left_of(self.books.works[call.project_id])
+            left = left if of_limit is None else of_limit
+        return max(left, Decimal(0)) + credits.beyond
 
     def _call(self, *, who: int, where: int | None, key: str, step: int) -> Call:
         return Call(
