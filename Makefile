@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := true
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 $(UV): requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Bottega needs Python 3.11 or newer; this is " + sys.version.split()[0] + " (set PYTHON=...)") if sys.version_info < (3, 11) else None'
@@ -40,6 +40,15 @@ run: $(VENV)/.installed ## build from a brief with your models: make run BRIEF=b
 test: $(VENV)/.installed-dev ## the whole test suite
 	@$(BIN)/pytest -n 2 --dist worksteal
 
+test-deep: $(VENV)/.installed-dev ## the ledger under a thousand histories, and with its server killed
+	@$(BIN)/pytest -m slow tests/billing/test_ledger_machine.py tests/billing/test_ledger_storms.py
+
+test-mutations: $(VENV)/.installed-dev ## take the ledger's guards away one by one; each must be missed
+	@$(BIN)/pytest -m slow -rP -n 2 --dist worksteal tests/billing/test_ledger_mutations.py
+
+bench-ledger: $(VENV)/.installed-dev ## how many calls a second the ledger pays for, beside pgbench
+	@$(BIN)/python -m benchmarks.ledger $(PROCESSES)
+
 bench-task: $(VENV)/.installed-dev ## what the platform itself costs, against an instant provider
 	@$(BIN)/python -m benchmarks.task
 
@@ -67,4 +76,4 @@ lock: $(UV) ## rewrite the hash-pinned lock files
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help install develop demo run test bench-task check lint format types imports lock clean
+.PHONY: help install develop demo run test test-deep test-mutations bench-ledger bench-task check lint format types imports lock clean

@@ -1,9 +1,9 @@
 """`make bench-ledger`: how many calls a second the ledger can pay for, beside what PostgreSQL does at all.
 
-Ours are the product's own functions: a cycle is a hold and a settle, two transactions, each committed durably. PostgreSQL's
-own measure, `pgbench -N` (one UPDATE, one SELECT, one INSERT a transaction), runs in the same minute on the same server
-with as many connections. Rounds are interleaved, ratios are taken within a round, medians are printed, and the books are
-audited after every round. Also: what metering adds to one call, against a model that answers at once.
+Ours are the product's own functions: a cycle is a hold and a settle, two transactions, each durable. PostgreSQL's own
+measure, `pgbench -N` (one UPDATE, one SELECT, one INSERT a transaction), runs in the same minute on the same server
+with as many connections. Rounds are interleaved, ratios are taken within a round, medians are printed, and the books
+are audited after every round. Also: what metering adds to one call, against a model that answers at once.
 """
 
 import asyncio
@@ -55,7 +55,6 @@ SCALE = 20
 CALLS = 500
 MODEL = ModelName(provider="acme", name="sage")
 RATES = Rates(input=Decimal("1.25"), output=Decimal(10))
-SERVER_USER = 61_032
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +77,7 @@ class Round:
 async def main(*, processes: int) -> None:
     console = Console()
     with tempfile.TemporaryDirectory(prefix="bottega-bench-") as name:
-        Path(name).chmod(0o755)
+        os.chmod(name, 0o755)  # noqa: PTH101 -- for the account that the server runs as
         server = EmbeddedPostgres(home=Path(name), clock=SystemClock())
         url = await server.start()
         try:
@@ -170,6 +169,7 @@ def clients(bench: Bench, accounts: Sequence[tuple[int, str]], *, name: str, pro
 
 class InstantModel:
     async def complete(self, request: CompletionRequest, *, observer: CallObserver | None = None) -> Completion:
+        del observer
         return Completion(
             text="Yes.",
             usage=Usage(input_tokens=1_000, output_tokens=100),
