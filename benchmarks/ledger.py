@@ -77,7 +77,7 @@ class Round:
 async def main(*, processes: int) -> None:
     console = Console()
     with tempfile.TemporaryDirectory(prefix="bottega-bench-") as name:
-        os.chmod(name, 0o755)  # noqa: PTH101 -- for the account that the server runs as
+        os.chmod(name, 0o755)  # noqa: PTH101, S103 -- for the account that the server runs as
         server = EmbeddedPostgres(home=Path(name), clock=SystemClock())
         url = await server.start()
         try:
@@ -181,8 +181,7 @@ class InstantModel:
         )
 
 
-def never(_error: ProviderError, *, attempt: int) -> float | None:
-    del attempt
+def never(error: ProviderError, *, attempt: int) -> float | None:  # noqa: ARG001 -- a policy's signature
     return None
 
 

@@ -26,7 +26,7 @@ from tests.billing.scene import MODEL, RATES
 from bottega.billing import audit, ledger
 from bottega.billing.prices import set_price
 from bottega.billing.pricing import Price, charge_credits, cost_usd
-from bottega.billing.types import Call, CallStatus, Cause, Cost, CostSource, Outcome, Terms, TransactionType
+from bottega.billing.types import Call, CallStatus, Cause, Cost, CostSource, Hold, Outcome, Terms, TransactionType
 from bottega.core.errors import AppError
 from bottega.core.ids import new_id
 from bottega.db.transaction import Database
@@ -86,6 +86,7 @@ CAUSES_OF_GRANTS = st.sampled_from(
 )
 CAUSES_OF_CLAWBACKS = st.sampled_from((TransactionType.REFUND_CLAWBACK, TransactionType.DISPUTE_CLAWBACK))
 TABLES = ("credit_transactions", "api_key_usage", "credit_holds", "projects", "users")
+DELETES = "; ".join(f"DELETE FROM {table}" for table in TABLES)  # noqa: S608 -- our own names
 
 
 @dataclass(kw_only=True)
@@ -139,7 +140,7 @@ class Bench:
         if next(self.clearings) % 50 == 0:
             self.runner.run(self.eyes.execute(f"TRUNCATE {', '.join(TABLES)} CASCADE"))
         else:
-            self.runner.run(self.eyes.execute("; ".join(f"DELETE FROM {table}" for table in TABLES)))
+            self.runner.run(self.eyes.execute(DELETES))
 
 
 @contextmanager
@@ -166,10 +167,15 @@ async def _connect(database: Database) -> "asyncpg.Connection[asyncpg.Record]":
     return connection
 
 
+def machine_on(bench: Bench) -> "type[LedgerMachine]":
+    return type("LedgerMachine", (LedgerMachine,), {"bench": bench})
+
+
 class LedgerMachine(RuleBasedStateMachine):
-    def __init__(self, bench: Bench) -> None:
+    bench: Bench
+
+    def __init__(self) -> None:
         super().__init__()
-        self.bench = bench
         self.books = Books()
         self.people: list[int] = []
         self.projects: list[uuid.UUID] = []
@@ -367,7 +373,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert getattr(raised.value, "available", None) == refusal.available
 
     def _hold(self, call: Call, *, credits: Decimal, lapses: bool, dies: int | None) -> None:
-        async def operation(session: AsyncSession) -> ledger.Hold:
+        async def operation(session: AsyncSession) -> Hold:
             return await ledger.hold(session, call=call, credits=credits, ttl_seconds=0 if lapses else 600)
 
         if dies is not None:

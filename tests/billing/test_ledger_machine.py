@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
-from tests.billing.ledger_machine import Bench, LedgerMachine, open_bench
+from tests.billing.ledger_machine import Bench, machine_on, open_bench
 
 ROUTINE = settings(
     max_examples=50,
@@ -21,10 +21,10 @@ def bench(database_url: str) -> Iterator[Bench]:
 
 
 def test_the_ledger_keeps_its_promises_whatever_happens(bench: Bench) -> None:
-    run_state_machine_as_test(lambda: LedgerMachine(bench), settings=ROUTINE)
+    run_state_machine_as_test(machine_on(bench), settings=ROUTINE)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_the_ledger_keeps_its_promises_for_a_thousand_histories(bench: Bench) -> None:
-    run_state_machine_as_test(lambda: LedgerMachine(bench), settings=settings(ROUTINE, max_examples=1000))
+    run_state_machine_as_test(machine_on(bench), settings=settings(ROUTINE, max_examples=1000))

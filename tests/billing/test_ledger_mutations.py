@@ -14,7 +14,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy import TextClause, text
-from tests.billing.ledger_machine import Bench, LedgerMachine, open_bench
+from tests.billing.ledger_machine import Bench, machine_on, open_bench
 from tests.billing.test_ledger_machine import ROUTINE
 
 from bottega.billing import ledger, ledger_sql
@@ -226,8 +226,8 @@ def test_the_machine_notices_that(bench: Bench, monkeypatch: pytest.MonkeyPatch,
         for change in MUTATIONS[name]:
             if isinstance(change, Change):
                 apply(monkeypatch, change)
-        with pytest.raises((Exception, pytest.fail.Exception)) as found:  # noqa: PT011 -- in whatever way it shows
-            run_state_machine_as_test(lambda: LedgerMachine(bench), settings=SEARCH)
+        with pytest.raises((Exception, pytest.fail.Exception)) as found:
+            run_state_machine_as_test(machine_on(bench), settings=SEARCH)
     print(f"{name}: {' '.join(str(found.value).split())[:150]}")  # noqa: T201 -- shown with -rP
 
 
