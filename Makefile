@@ -40,8 +40,8 @@ run: $(VENV)/.installed ## build from a brief with your models: make run BRIEF=b
 test: $(VENV)/.installed-dev ## the whole test suite
 	@$(BIN)/pytest -n 2 --dist worksteal
 
-test-deep: $(VENV)/.installed-dev ## the ledger under a thousand histories, and with its server killed
-	@$(BIN)/pytest -m slow tests/billing/test_ledger_machine.py tests/billing/test_ledger_storms.py
+test-deep: $(VENV)/.installed-dev ## the ledger: a thousand histories, a killed server, the plans of its statements
+	@$(BIN)/pytest -m slow tests/billing/test_ledger_machine.py tests/billing/test_ledger_storms.py tests/billing/test_ledger_plans.py
 
 test-mutations: $(VENV)/.installed-dev ## take the ledger's guards away one by one; each must be missed
 	@$(BIN)/pytest -m slow -rP -n 2 --dist worksteal tests/billing/test_ledger_mutations.py

@@ -160,17 +160,13 @@ class Books:
 
     def left_of(self, work: Work) -> Decimal | None:
         """Return what a project's limit leaves beside its open holds, None when it has none."""
-        if work.limit is None:
-            return None
-        held = sum(
-            (
-                attempt.credits
-                for attempt in self.attempts.values()
-                if attempt.project_id == work.project_id and attempt.hold == "open"
-            ),
-            _NOTHING,
-        )
-        return work.limit - work.spent - held
+        return None if work.limit is None else work.limit - self.committed(work)
+
+    def committed(self, work: Work) -> Decimal:
+        """Return what a project has cost and what it may still cost."""
+        attempts = self.attempts.values()
+        held = (each.credits for each in attempts if each.project_id == work.project_id and each.hold == "open")
+        return work.spent + sum(held, _NOTHING)
 
     def _orphan(self, attempts: Iterable[Attempt], *, hold: str) -> int:
         gone = list(attempts)
