@@ -311,12 +311,13 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(where=PEOPLE, room=st.one_of(st.none(), st.just(Decimal(0)), ANY_CREDITS), then=HOLDS)
     def limit_a_project(self, where: int, room: Decimal | None, then: Decimal | Brim) -> None:
-        """Limit a project to what it has cost and holds, and some room; its person tries that at once."""
+        """Limit a project to what it has cost and holds, and some room; its person tries to pass that at once."""
         work = self.books.works[self.projects[where]]
         work.limit = None if room is None else self.books.committed(work) + room
         self.bench.fetch("UPDATE projects SET credit_limit = $1 WHERE id = $2", work.limit, work.project_id)
-        call = self._call(who=where, where=0, key=f"call:{next(self.bench.numbers)}", step=0)
-        self._hold(call, credits=self._filled(then, call), lapses=False, dies=None)
+        for credits in (Brim(of_project=True, beyond=STEP), then):
+            call = self._call(who=where, where=0, key=f"call:{next(self.bench.numbers)}", step=0)
+            self._hold(call, credits=self._filled(credits, call), lapses=False, dies=None)
 
     @rule(who=PEOPLE, active=st.sampled_from((True, True, True, True, False)))
     def suspend_or_reinstate(self, who: int, *, active: bool) -> None:

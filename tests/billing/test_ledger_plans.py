@@ -15,46 +15,47 @@ from bottega.db.transaction import Database
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-_FILL = (
-    "INSERT INTO users (username) SELECT 'person ' || n FROM generate_series(1, 1000) AS n",
-    (
-        "INSERT INTO projects (id, user_id, description, status)"
-        " SELECT gen_random_uuid(), id, 'd', 'implementing' FROM users WHERE id > 1"
-    ),
-    # one call in a hundred is under way, and one of ten of those is due; the busy person has the most of all
-    (
-        "INSERT INTO credit_holds (id, user_id, project_id, idempotency_key, credits_amount, state, expires_at)"
-        " SELECT gen_random_uuid(), projects.user_id, projects.id, 'filled:' || n, 1,"
-        " CASE WHEN n % 100 = 0 THEN 'open' ELSE 'settled' END,"
-        " now() + CASE WHEN n % 1000 = 0 THEN interval '-1 hour' ELSE interval '1 hour' END"
-        " FROM generate_series(1, 100000) AS n JOIN (SELECT *, row_number() OVER (ORDER BY user_id) AS place FROM projects)"
-        " AS projects ON place = CASE WHEN n % 3 = 0 THEN 1 ELSE n % 1000 + 1 END"
-    ),
-    (
-        "INSERT INTO api_key_usage (call_key, operation_key, project_id, user_id, model_provider, model_name, task_type,"
-        " markup_factor, credit_value_usd, hold_id, pricing_id, status)"
-        " SELECT idempotency_key, 'step:' || row_number() OVER () / 10, project_id, user_id, 'acme', 'sage', 'implement',"
-        " 1, 1, id, (SELECT max(id) FROM model_pricing), CASE state WHEN 'open' THEN 'started' ELSE state END"
-        " FROM credit_holds"
-    ),
-    (
-        "INSERT INTO credit_transactions (user_id, project_id, api_key_usage_id, transaction_type, credits_amount,"
-        " balance_after, idempotency_key)"
-        " SELECT user_id, project_id, id, 'usage_deduction', -1, 0, 'usage:' || id FROM api_key_usage WHERE status = 'settled'"
-    ),
-    (
-        "UPDATE users SET credit_held = (SELECT COALESCE(sum(credits_amount), 0) FROM credit_holds"
-        " WHERE user_id = users.id AND state = 'open')"
-    ),
-    "UPDATE projects SET credit_limit = 1000000 WHERE user_id = 1",
+# One call in a hundred is under way, one of ten of those is due, and a third of all are one busy person's.
+_FILL = """
+INSERT INTO users (username) SELECT 'person ' || n FROM generate_series(1, 1000) AS n;
+
+INSERT INTO projects (id, user_id, description, status)
+SELECT gen_random_uuid(), id, 'd', 'implementing' FROM users WHERE id > 1;
+
+INSERT INTO credit_holds (id, user_id, project_id, idempotency_key, credits_amount, state, expires_at)
+SELECT gen_random_uuid(), placed.user_id, placed.id, 'filled:' || n, 1,
+       CASE WHEN n % 100 = 0 THEN 'open' ELSE 'settled' END,
+       now() + CASE WHEN n % 1000 = 0 THEN interval '-1 hour' ELSE interval '1 hour' END
+FROM generate_series(1, 100000) AS n
+JOIN (SELECT id, user_id, row_number() OVER (ORDER BY user_id) AS place FROM projects) AS placed
+    ON place = CASE WHEN n % 3 = 0 THEN 1 ELSE n % 1000 + 1 END;
+
+INSERT INTO api_key_usage (
+    call_key, operation_key, project_id, user_id, model_provider, model_name, task_type, markup_factor,
+    credit_value_usd, hold_id, pricing_id, status
 )
+SELECT idempotency_key, 'step:' || row_number() OVER () / 10, project_id, user_id, 'acme', 'sage', 'implement', 1,
+       1, id, (SELECT max(id) FROM model_pricing), CASE state WHEN 'open' THEN 'started' ELSE state END
+FROM credit_holds;
+
+INSERT INTO credit_transactions (
+    user_id, project_id, api_key_usage_id, transaction_type, credits_amount, balance_after, idempotency_key
+)
+SELECT user_id, project_id, id, 'usage_deduction', -1, 0, 'usage:' || id
+FROM api_key_usage WHERE status = 'settled';
+
+UPDATE users SET credit_held = (
+    SELECT COALESCE(sum(credits_amount), 0) FROM credit_holds WHERE user_id = users.id AND state = 'open');
+
+UPDATE projects SET credit_limit = 1000000 WHERE user_id = 1
+"""
 LARGE = ("users", "projects", "credit_holds", "api_key_usage", "credit_transactions")
 
 
 async def test_no_statement_reads_a_whole_table(database: Database) -> None:
     scene = await set_scene(database, credits="100000")
     async with database.transaction() as session:
-        for statement in _FILL:
+        for statement in _FILL.split(";"):
             await session.execute(text(statement))
         for table in LARGE:
             await session.execute(text(f"ANALYZE {table}"))
