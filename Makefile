@@ -40,11 +40,14 @@ run: $(VENV)/.installed ## build from a brief with your models: make run BRIEF=b
 test: $(VENV)/.installed-dev ## the whole test suite
 	@$(BIN)/pytest -n 2 --dist worksteal
 
-test-permutations: $(VENV)/.installed-dev ## payments, told in every possible order
-	@$(BIN)/pytest tests/billing/payments/test_permutations.py -m slow
+test-deep: $(VENV)/.installed-dev ## money at length: a thousand ledger histories, payments in every order, a killed server
+	@$(BIN)/pytest -m slow -n 2 --dist worksteal --ignore tests/billing/test_fault_matrix.py --ignore tests/billing/test_ledger_mutations.py
 
 test-matrix: $(VENV)/.installed-dev ## ten thousand calls through every fault: our ledger is the provider's (minutes)
 	@$(BIN)/pytest tests/billing/test_fault_matrix.py -m slow
+
+test-mutations: $(VENV)/.installed-dev ## take the ledger's guards away one by one; each must be missed
+	@$(BIN)/pytest -m slow -rP -n 2 --dist worksteal tests/billing/test_ledger_mutations.py
 
 AIDER := .tools/bin/aider
 $(AIDER): $(UV)
@@ -53,6 +56,9 @@ $(AIDER): $(UV)
 AIDER_PYTHON ?= $(PYTHON)
 test-aider: $(VENV)/.installed-dev $(AIDER) ## refine with the real Aider: installs 544 MB once; AIDER_PYTHON=python3.12 if yours is newer
 	@$(BIN)/pytest -m aider
+
+bench-ledger: $(VENV)/.installed-dev ## how many calls a second the ledger pays for, beside pgbench
+	@$(BIN)/python -m benchmarks.ledger $(PROCESSES)
 
 bench-task: $(VENV)/.installed-dev ## what the platform itself costs, against an instant provider
 	@$(BIN)/python -m benchmarks.task
@@ -81,4 +87,4 @@ lock: $(UV) ## rewrite the hash-pinned lock files
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help install develop demo run test test-permutations test-matrix test-aider bench-task check lint format types imports lock clean
+.PHONY: help install develop demo run test test-deep test-matrix test-mutations test-aider bench-ledger bench-task check lint format types imports lock clean

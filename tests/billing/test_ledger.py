@@ -15,13 +15,14 @@ from bottega.billing.ledger import (
     AccountInactive,
     CallAlreadyHeld,
     InsufficientCredits,
+    InvalidAmount,
     KeyReused,
     NotTheirProject,
     PriceWithdrawn,
     ProjectLimitReached,
 )
 from bottega.billing.prices import set_price
-from bottega.billing.types import CallStatus, Cause, Entry, Outcome, TransactionType
+from bottega.billing.types import CallStatus, Cause, Cost, CostSource, Entry, Outcome, Terms, TransactionType
 from bottega.core.ids import new_id
 from bottega.db.transaction import Database
 from bottega.llm.types import Usage
@@ -140,24 +141,60 @@ async def test_a_debt_must_be_paid_before_anything_is_held(database: Database) -
     assert await scene.faults() == []
 
 
-async def test_800_charges_on_credits_for_100_over_16_connections_accept_exactly_100(database: Database) -> None:
-    price, usage = Decimal("1.5"), usage_costing("1.5")
-    scene = await set_scene(database, credits="150")
+async def test_800_charges_of_one_credit_on_100_over_16_connections_accept_exactly_100(database: Database) -> None:
+    scene = await set_scene(database, credits="100")
     many = Database(url=database.engine.url.render_as_string(hide_password=False), pool_size=16)
-    crowd = replace(scene, database=many)
+    crowd, even = replace(scene, database=many), Terms(markup=Decimal(1), credit_value_usd=Decimal("0.01"))
+    cost = Cost(usage=Usage(output_tokens=1_000), exact_usd=Decimal("0.01"), source=CostSource.COMPUTED)
 
     async def charge() -> Decimal:
         try:
-            held = await crowd.hold(price)
+            held = await crowd.hold(CREDIT, call=crowd.call(terms=even))
         except InsufficientCredits:
             return Decimal(0)
-        return (await crowd.settle(held, usage)).charged
+        async with many.transaction() as session:
+            settled = await ledger.settle(session, usage_id=held.usage_id, credits=CREDIT, outcome=Outcome(cost=cost))
+        return settled.charged
 
     charged = await asyncio.gather(*(charge() for _ in range(800)))
     await many.close()
-    assert (charged.count(price), charged.count(Decimal(0))) == (100, 700)
+    assert (charged.count(CREDIT), charged.count(Decimal(0))) == (100, 700)
     assert await scene.money() == (Decimal(0), Decimal(0))
     assert await scene.faults() == []
+
+
+NO_AMOUNTS = [*map(Decimal, ("NaN", "sNaN", "Infinity", "-Infinity", "-1", "-0.00000001", "0.000000001", "1E12"))]
+
+
+@pytest.mark.parametrize("credits", NO_AMOUNTS, ids=str)
+async def test_what_is_no_amount_of_credits_moves_nothing(database: Database, credits: Decimal) -> None:
+    scene = await set_scene(database)
+    held = await scene.hold("10")
+    cause = Cause(type=TransactionType.ADJUSTMENT, idempotency_key="k")
+    for attempt in (
+        lambda session: ledger.hold(session, call=scene.call(), credits=credits, ttl_seconds=60),
+        lambda session: ledger.settle(session, usage_id=held.usage_id, credits=credits, outcome=Outcome()),
+        lambda session: ledger.grant(session, user_id=scene.user_id, credits=credits, cause=cause),
+        lambda session: ledger.claw_back(session, user_id=scene.user_id, credits=credits, cause=cause),
+    ):
+        with pytest.raises(InvalidAmount):
+            async with database.transaction() as session:
+                await attempt(session)
+    assert await scene.money() == (Decimal(100), Decimal(10))
+
+
+@pytest.mark.parametrize("credits", [*map(Decimal, ("NaN", "0", "0.000000001", "-0.000000001", "-1E12"))], ids=str)
+async def test_nothing_is_corrected_by_no_amount(database: Database, credits: Decimal) -> None:
+    scene = await set_scene(database)
+    with pytest.raises(InvalidAmount):
+        async with database.transaction() as session:
+            await ledger.adjust(
+                session,
+                user_id=scene.user_id,
+                credits=credits,
+                cause=Cause(type=TransactionType.ADJUSTMENT, idempotency_key="k"),
+            )
+    assert await scene.money() == (Decimal(100), Decimal(0))
 
 
 @pytest.mark.parametrize("changes", [{"project_id": new_id()}, {"user_id": 4_000_000}, {"pricing_id": 4_000_000}])

@@ -17,11 +17,12 @@ from bottega.billing import ledger_sql as sql
 from bottega.billing.types import Call, CallStatus, Cause, Entry, Hold, Outcome, Settlement
 from bottega.core.errors import AppError
 from bottega.core.ids import new_id
-from bottega.core.money import round_up_usd, show_credits
+from bottega.core.money import round_up_credits, round_up_usd, show_credits
 from bottega.llm.types import Usage
 from bottega.users.tables import User
 
 _NOTHING = Usage()
+_TOO_MANY = Decimal(10) ** 12  # for the columns
 
 
 class InsufficientCredits(AppError):
@@ -101,7 +102,7 @@ async def adjust(session: AsyncSession, *, user_id: int, credits: Decimal, cause
     Raises:
         InvalidAmount, InsufficientCredits
     """
-    if credits > 0:
+    if _counted(credits) > 0:
         return await grant(session, user_id=user_id, credits=credits, cause=cause)
     entry = await claw_back(session, user_id=user_id, credits=-credits, cause=cause)
     left = await available(session, user_id=user_id)
@@ -134,15 +135,31 @@ async def _post(session: AsyncSession, *, user_id: int, credits: Decimal, cause:
 
 
 def _positive(credits: Decimal) -> Decimal:
-    if not credits.is_finite() or credits <= 0:
+    if _counted(credits) <= 0:
         raise InvalidAmount(f"{credits} is not a number of credits above zero.")
+    return credits
+
+
+def _not_negative(credits: Decimal) -> Decimal:
+    if _counted(credits) < 0:
+        raise InvalidAmount(f"{credits} credits are below zero: nothing can be held or charged.")
+    return credits
+
+
+def _counted(credits: Decimal) -> Decimal:
+    """Refuse what a column cannot keep to the last digit: balance and entry would round it each in its own way."""
+    if not credits.is_finite() or abs(credits) >= _TOO_MANY:
+        raise InvalidAmount(f"{credits} is not a number of credits below {_TOO_MANY:,}.")
+    if credits != round_up_credits(credits):
+        raise InvalidAmount(f"{credits} credits are finer than a credit can be divided: 8 decimals.")
     return credits
 
 
 async def hold(session: AsyncSession, *, call: Call, credits: Decimal, ttl_seconds: float) -> Hold:
     """Reserve `credits` and record the call as started, or raise and reserve nothing.
 
-    Raises InsufficientCredits, ProjectLimitReached, PriceWithdrawn, AccountInactive, NotTheirProject, CallAlreadyHeld.
+    Raises InsufficientCredits, ProjectLimitReached, PriceWithdrawn, AccountInactive, NotTheirProject, CallAlreadyHeld,
+    InvalidAmount.
     """
     hold_id = new_id()
     given = {
@@ -156,7 +173,7 @@ async def hold(session: AsyncSession, *, call: Call, credits: Decimal, ttl_secon
         "pricing_id": call.pricing_id,
         "markup": call.terms.markup,
         "credit_value_usd": call.terms.credit_value_usd,
-        "credits": credits,
+        "credits": _not_negative(credits),
         "ttl_seconds": ttl_seconds,
         "input_tokens_estimated": call.input_tokens_estimated,
     }
@@ -174,7 +191,7 @@ async def settle(session: AsyncSession, *, usage_id: int, credits: Decimal, outc
 
     More than the hold is charged only as far as the balance goes; the rest is on record as unbilled.
     """
-    given = {"usage_id": usage_id, "credits": credits, **_facts(outcome)}
+    given = {"usage_id": usage_id, "credits": _not_negative(credits), **_facts(outcome)}
     row = (await session.execute(sql.SETTLE, given)).one_or_none()
     if row is not None:
         return Settlement(charged=row.charged, unbilled=row.unbilled, repeated=False)
