@@ -21,17 +21,22 @@ from bottega.billing.types import Terms
 from bottega.config import Settings
 from bottega.core.clock import Clock, SystemClock
 from bottega.core.errors import AppError
+from bottega.core.redaction import remember
 from bottega.db.embedded import EmbeddedPostgres
 from bottega.db.migrate import upgrade
 from bottega.db.transaction import Database
 from bottega.delivery.storage import StorageService
 from bottega.indexing.service import CodebaseIndexingService
+from bottega.keys import store as key_store
+from bottega.keys.encryption import Keyring, Vault
 from bottega.keys.manager import APIKeyManager
+from bottega.keys.shelf import KeyShelf
 from bottega.llm.client import LLMClient, Patience
 from bottega.llm.gemini import Gemini
 from bottega.llm.openrouter import OpenAIChat
 from bottega.llm.retry import RetryPolicy
 from bottega.llm.types import Gateway, ModelName
+from bottega.llm.wire import load_certificates
 from bottega.orchestration.advance import Advancer
 from bottega.orchestration.events import Announce, Event
 from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS
@@ -77,6 +82,7 @@ class App:
     runner: InProcessRunner
     storage: StorageService
     events: Listeners
+    vault: Vault
 
     async def local_user(self, username: str) -> int:
         """Return the account of whoever sits at this machine's terminal, opened with its initial credits."""
@@ -141,15 +147,19 @@ async def open_app(
     """
     clock = SystemClock()
     _make_home(settings.platform.bottega_home)
+    for secret in settings.secrets():
+        remember(secret, lasting=True)
     async with AsyncExitStack() as stack:
         # Both have work of their own to wait for; the database can be opened meanwhile.
-        opened = open_gateway(settings, patience=pace.patience)
-        gateway = await stack.enter_async_context(opened) if llm is None else llm
+        if llm is None:
+            await stack.enter_async_context(_meanwhile(asyncio.to_thread(load_certificates)))
         probed = await stack.enter_async_context(_meanwhile(_rung(settings, given=sandbox)))
         url = await stack.enter_async_context(database_url(settings))
         await upgrade(url=url)
         database = Database(url=url)
         stack.push_async_callback(database.close)
+        opened = open_gateway(settings, database=database, patience=pace.patience)
+        gateway = await stack.enter_async_context(opened) if llm is None else llm
         yield await _assemble(settings, database=database, llm=gateway, sandbox=await probed, clock=clock, pace=pace)
 
 
@@ -204,6 +214,8 @@ async def _assemble(
             terms=terms,
             clock=clock,
             prices=prices,
+            own_keys=key_store.has_own,
+            own_key_fee=settings.billing.own_key_fee,
         ),
         clock=clock,
         owner=runner_name(),
@@ -223,6 +235,7 @@ async def _assemble(
         runner=InProcessRunner(database=database, advancer=advancer, clock=clock, announce=listeners.announce),
         storage=storage,
         events=listeners,
+        vault=_open_vault(settings),
     )
 
 
@@ -240,15 +253,18 @@ class _Quotes:
 
 
 @asynccontextmanager
-async def open_gateway(settings: Settings, *, patience: Patience | None = None) -> AsyncIterator[Gateway]:
-    """Yield the unmetered way to the configured providers."""
+async def open_gateway(
+    settings: Settings, *, database: Database | None = None, patience: Patience | None = None
+) -> AsyncIterator[Gateway]:
+    """Yield the unmetered way to the configured providers; without a database, with the environment's keys alone."""
     clock = SystemClock()
     models = settings.models
-    secret = _secret(settings.platform.bottega_home / "fingerprint.key")
+    vault = _open_vault(settings)
     keys = APIKeyManager(
         pools={"google": models.google_keys, "openrouter": models.openrouter_keys},
         clock=clock,
-        fingerprint_key=secret,
+        fingerprint_key=vault.pepper,
+        shelf=None if database is None else KeyShelf(database=database, vault=vault),
     )
     dialects = [Gemini(base_url=models.gemini_base_url), OpenAIChat(base_url=models.openrouter_base_url)]
     client = LLMClient(dialects=dialects, keys=keys, clock=clock, patience=patience)
@@ -257,6 +273,13 @@ async def open_gateway(settings: Settings, *, patience: Patience | None = None) 
             yield client
     finally:
         await client.close()
+
+
+def _open_vault(settings: Settings) -> Vault:
+    """Return what kept keys are sealed with: as set, else (in development) with a file of this installation."""
+    home = settings.platform.bottega_home
+    keys = settings.platform.encryption_keys or (_secret(home / "encryption.key"),)
+    return Vault(ring=Keyring(keys), pepper=_secret(home / "fingerprint.key"))
 
 
 def _open_storage(settings: Settings, *, clock: Clock) -> StorageService:

@@ -48,8 +48,10 @@ class OneKey:
         self._secret = secret
         self.successes = 0
         self.failures: list[ProviderError] = []
+        self.owners: list[int | None] = []
 
-    async def acquire(self, provider: str) -> LeasedKey:
+    async def acquire(self, provider: str, *, owner: int | None = None) -> LeasedKey:
+        self.owners.append(owner)
         if self._secret is None:
             raise NoProviderKey(provider)
         return LeasedKey(provider=provider, secret=self._secret, fingerprint="0123456789ab")

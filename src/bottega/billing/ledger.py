@@ -262,5 +262,6 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
         "cost_source": cost.source.value if cost else None,
         "request_id": outcome.request_id,
         "key_fingerprint": outcome.key_fingerprint or None,
+        "key_id": outcome.key_id,
         "response_time_ms": outcome.response_time_ms,
     }

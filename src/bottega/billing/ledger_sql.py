@@ -122,7 +122,7 @@ WITH call AS (
         input_tokens_used = :input_tokens, cached_tokens_used = :cached_tokens, output_tokens_used = :output_tokens,
         reasoning_tokens_used = :reasoning_tokens, images_processed = :images, actual_cost_usd = :cost_usd,
         cost_source = :cost_source, provider_request_id = :request_id, api_key_identifier = :key_fingerprint,
-        response_time_ms = :response_time_ms, error_code = NULL
+        api_key_id = CAST(:key_id AS uuid), response_time_ms = :response_time_ms, error_code = NULL
     FROM call, bill WHERE api_key_usage.id = call.id
 )
 SELECT charged, CAST(:credits AS numeric) - charged AS unbilled FROM bill
@@ -147,7 +147,8 @@ UPDATE api_key_usage
 SET status = :status, input_tokens_used = :input_tokens, cached_tokens_used = :cached_tokens,
     output_tokens_used = :output_tokens, reasoning_tokens_used = :reasoning_tokens, images_processed = :images,
     actual_cost_usd = :cost_usd, cost_source = :cost_source, provider_request_id = :request_id,
-    api_key_identifier = :key_fingerprint, response_time_ms = :response_time_ms, error_code = :error_code
+    api_key_identifier = :key_fingerprint, api_key_id = CAST(:key_id AS uuid), response_time_ms = :response_time_ms,
+    error_code = :error_code
 FROM call WHERE api_key_usage.id = call.id
 RETURNING api_key_usage.id
 """)

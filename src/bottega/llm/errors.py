@@ -18,6 +18,7 @@
 
 from decimal import Decimal
 from typing import ClassVar
+from uuid import UUID
 
 from bottega.core.errors import AppError
 from bottega.llm.types import Usage
@@ -39,6 +40,7 @@ class ProviderError(AppError):
         request_id: str | None = None,
         partial: str = "",
         key_fingerprint: str = "",
+        key_id: UUID | None = None,
     ) -> None:
         super().__init__(message)
         self.provider = provider
@@ -48,6 +50,7 @@ class ProviderError(AppError):
         self.request_id = request_id
         self.partial = partial
         self.key_fingerprint = key_fingerprint
+        self.key_id = key_id
 
 
 class RateLimited(ProviderError):

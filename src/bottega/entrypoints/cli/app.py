@@ -23,6 +23,7 @@ _COMMANDS = {
     "pause": ("bottega.entrypoints.cli.projects:pause", "Pause a project."),
     "cancel": ("bottega.entrypoints.cli.projects:cancel", "Stop a project for good."),
     "credits": ("bottega.entrypoints.cli.credits:credits", "See and add credits."),
+    "keys": ("bottega.entrypoints.cli.keys:keys", "Keep provider keys, the platform's or somebody's own."),
     "pricing": ("bottega.entrypoints.cli.pricing:pricing", "See and set what models cost."),
     "ledger": ("bottega.entrypoints.cli.ledger:ledger", "Audit the ledger."),
     "db": ("bottega.entrypoints.cli.db:db", "Look after the database."),

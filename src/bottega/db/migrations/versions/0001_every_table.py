@@ -139,7 +139,7 @@ def upgrade() -> None:
         sa.Column("user_id", sa.Integer(), nullable=True),
         sa.Column("provider", sa.String(length=100), nullable=False),
         sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
-        sa.Column("key_version", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("key_version", sa.Integer(), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("last4", sa.String(length=4), nullable=False),
         sa.Column("label", sa.String(length=100), nullable=True),
@@ -148,7 +148,12 @@ def upgrade() -> None:
         sa.Column("cooldown_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_error", sa.Text(), nullable=True),
+        sa.Column("removed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "removed_at IS NULL OR (NOT is_active AND length(ciphertext) = 0)",
+            name=op.f("ck_api_keys_removed_is_erased"),
+        ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_api_keys_user_id_users")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_api_keys")),
         sa.UniqueConstraint(
