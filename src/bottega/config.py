@@ -165,11 +165,13 @@ def _keys(single: SecretStr | None, pool: tuple[SecretStr, ...]) -> tuple[str, .
 
 
 class BillingSettings(_Group):
-    platform_credit_value_usd: Decimal = Field(default=Decimal("0.01"), gt=0)
-    markup_factor: Decimal = Field(default=Decimal("1.5"), ge=0)
+    """Factors have no more decimals than every call's row keeps of them, so that any charge can be recomputed."""
+
+    platform_credit_value_usd: Decimal = Field(default=Decimal("0.01"), gt=0, max_digits=20, decimal_places=10)
+    markup_factor: Decimal = Field(default=Decimal("1.5"), ge=0, max_digits=20, decimal_places=8)
     initial_credits: Decimal = Field(default=Decimal("10.00"), ge=0)
     minimum_credits_to_start: Decimal = Field(default=Decimal("1.00"), ge=0)
-    byok_fee_factor: Decimal | None = Field(default=None, ge=0)
+    byok_fee_factor: Decimal | None = Field(default=None, ge=0, max_digits=20, decimal_places=8)
 
     @property
     def own_key_fee(self) -> Decimal:
