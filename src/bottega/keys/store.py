@@ -97,7 +97,7 @@ async def add(session: AsyncSession, *, vault: Vault, key: NewKey) -> KeptKey:
     Raises:
         UnknownProvider, BadKey, KeyKept
     """
-    secret = _checked(key)
+    secret = check(key)
     mark = vault.fingerprint(secret)
     found = await session.execute(_same(key, mark).with_for_update())
     before = found.one_or_none()
@@ -203,7 +203,8 @@ def sendable(secret: str) -> bool:
     return secret.isascii() and secret.isprintable() and not {" ", *_NEVER_IN_A_KEY} & set(secret)
 
 
-def _checked(key: NewKey) -> str:
+def check(key: NewKey) -> str:
+    """Return the secret as it would be kept; raise UnknownProvider or BadKey."""
     if key.provider not in KEY_SETTINGS:
         raise UnknownProvider(key.provider[:40], known=list(KEY_SETTINGS))
     secret = key.secret.strip()

@@ -35,6 +35,12 @@ async def find_or_create(
     raise NobodyNamed("An account needs a Telegram id or a name.")
 
 
+async def find_named(session: AsyncSession, *, username: str) -> int | None:
+    """Return the person of this name who has no Telegram, if there is one."""
+    find = select(User.id).where(User.username == username, User.telegram_user_id.is_(None)).order_by(User.id).limit(1)
+    return (await session.scalars(find)).one_or_none()
+
+
 async def names_of(session: AsyncSession, *, ids: Collection[int]) -> dict[int, str]:
     """Return what people are called here: their name, or else their account's number."""
     rows = (await session.execute(select(User.id, User.username).where(User.id.in_(ids)))).all()

@@ -6,6 +6,7 @@ and in the list of processes. What is shown of a key is its fingerprint and its 
 
 import sys
 import uuid
+from dataclasses import replace
 
 import click
 from rich.console import Console
@@ -17,9 +18,10 @@ from bottega.entrypoints.cli.running import fail, run_app
 from bottega.entrypoints.cli.words import shown
 from bottega.keys import store
 from bottega.keys.encryption import FINGERPRINT_LENGTH
-from bottega.keys.store import KeptKey, NewKey, Rotated
-from bottega.users.service import names_of
+from bottega.keys.store import KeptKey, NewKey, NoSuchKey, Rotated
+from bottega.users.service import find_named, names_of
 
+LONGEST_NAME = 255
 MOST_BYTES = 10_000  # enough to see that it is no key
 _POOL = "the pool"
 
@@ -40,8 +42,10 @@ def add(provider: str, user: str | None, label: str | None, quota_group: str | N
     secret = _read_secret()
 
     async def work(app: App) -> KeptKey:
-        owner = await _account(app, user)
-        new = NewKey(provider=provider, secret=secret, user_id=owner, label=label, quota_group=quota_group)
+        new = NewKey(provider=provider, secret=secret, label=label, quota_group=quota_group)
+        store.check(new)  # before an account is opened
+        if user is not None:
+            new = replace(new, user_id=await app.local_user(_named(user)))
         async with app.database.transaction() as session:
             return await store.add(session, vault=app.vault, key=new)
 
@@ -59,7 +63,7 @@ def list_() -> None:
             names = await names_of(session, ids={row.user_id for row in rows if row.user_id is not None})
         table = Table(box=None, pad_edge=False)
         for heading in ("Provider", "Key", "Ends in", "Whose", "Label", "Quota group", "State"):
-            table.add_column(heading)
+            table.add_column(heading, no_wrap=heading in {"Provider", "Key"})
         for row in rows:
             whose = names[row.user_id] if row.user_id is not None else _POOL
             labels = (shown(text) for text in (whose, row.label or "", row.quota_group or ""))
@@ -83,8 +87,10 @@ def remove(fingerprint: str, user: str | None) -> None:
         fail(f"A fingerprint is {FINGERPRINT_LENGTH} hex digits, as `bottega keys list` shows them.")
 
     async def work(app: App) -> None:
-        owner = await _account(app, user)
         async with app.database.transaction() as session:
+            owner = None if user is None else await find_named(session, username=_named(user))
+            if user is not None and owner is None:
+                raise NoSuchKey(mark)
             await store.remove(session, fingerprint=mark, owner=owner)
 
     run_app(work, settings=Settings.load())
@@ -119,8 +125,11 @@ async def _rotate_some(app: App, *, after: uuid.UUID | None) -> Rotated:
         return await store.rotate(session, vault=app.vault, after=after)
 
 
-async def _account(app: App, user: str | None) -> int | None:
-    return None if user is None else await app.local_user(user)
+def _named(user: str) -> str:
+    name = user.strip()
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        fail(f"A person's name is one line of 1 to {LONGEST_NAME} characters.")
+    return name
 
 
 def _read_secret() -> str:
