@@ -35,11 +35,15 @@ class _Memory:
         if len(self._passing) > _MOST_REMEMBERED:
             del self._passing[next(iter(self._passing))]
         self._shown = self._passing | self._lasting
-        longest_first = sorted(self._shown, key=len, reverse=True)  # one secret may begin with another
-        self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+        self._pattern = None  # compiled when it is wanted: many may be added before anything is said
 
     def replace(self, text: str) -> str:
-        return self._pattern.sub(lambda found: self._shown[found[0]], text) if self._pattern else text
+        if not self._shown:
+            return text
+        if self._pattern is None:
+            longest_first = sorted(self._shown, key=len, reverse=True)  # one secret may begin with another
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+        return self._pattern.sub(lambda found: self._shown[found[0]], text)
 
 
 _memory = _Memory()
