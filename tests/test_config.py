@@ -1,6 +1,8 @@
 """Settings: what may be set, what it means, and that .env.example tells the truth about both."""
 
+import base64
 import dataclasses
+import hashlib
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -118,6 +120,10 @@ def test_a_home_may_begin_with_a_tilde() -> None:
         ("PLATFORM_CREDIT_VALUE_USD", "0"),
         ("MARKUP_FACTOR", "-0.5"),
         ("MARKUP_FACTOR", "NaN"),
+        ("MARKUP_FACTOR", "1.333333333"),
+        ("BYOK_FEE_FACTOR", "-0.1"),
+        ("BYOK_FEE_FACTOR", "0.333333333"),
+        ("PLATFORM_CREDIT_VALUE_USD", "0.01000000001"),
         ("INITIAL_CREDITS", "Infinity"),
         ("MINIMUM_CREDITS_TO_START", "1,5"),
         ("LOG_LEVEL", "LOUD"),
@@ -159,6 +165,68 @@ def test_every_problem_is_told_at_once() -> None:
 )
 def test_only_the_keys_that_will_be_needed_are_missed(variables: dict[str, str], missing: tuple[str, ...]) -> None:
     assert load(**variables).missing_keys() == missing
+
+
+def test_a_provider_whose_keys_are_kept_is_not_missed() -> None:
+    assert load().missing_keys(kept={"google"}) == ("OPENROUTER_API_KEY",)
+    assert load().missing_keys(kept={"google", "openrouter"}) == ()
+
+
+# -- encryption keys --------------------------------------------------------------------------------------------------
+
+RANDOM = [hashlib.sha256(bytes([number])).digest() for number in range(2)]
+FIRST, SECOND = (base64.b64encode(key).decode() for key in RANDOM)
+
+
+def test_encryption_keys_are_read_newest_first_in_either_alphabet() -> None:
+    url_safe = SECOND.replace("+", "-").replace("/", "_").rstrip("=")
+    settings = load(API_KEY_ENCRYPTION_KEY=f" {FIRST} , {url_safe},{FIRST}")
+    assert settings.platform.encryption_keys == tuple(RANDOM)
+    assert FIRST not in repr(settings)
+
+
+@pytest.mark.parametrize("env", ["staging", "production"])
+def test_outside_development_an_encryption_key_is_required(env: str) -> None:
+    (problem,) = problems(APP_ENV=env)
+    assert problem.startswith(f"API_KEY_ENCRYPTION_KEY: it must be set in {env}")
+    assert load(APP_ENV=env, API_KEY_ENCRYPTION_KEY=FIRST).platform.encryption_keys == (RANDOM[0],)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "change-me",
+        "not base64 at all!",
+        base64.b64encode(RANDOM[0][:31]).decode(),
+        base64.b64encode(RANDOM[0] + b"x").decode(),
+        base64.b64encode(bytes(32)).decode(),
+        base64.b64encode(b"0123456789abcdefghijklmnopqrstuv").decode(),
+        f"{FIRST},short",
+        f"short,{FIRST}",
+        " , ",
+    ],
+    ids=["words", "no base64", "short", "long", "zeros", "a sample", "second short", "first short", "only a comma"],
+)
+@pytest.mark.parametrize("env", ["development", "production"])
+def test_what_is_no_encryption_key_stops_the_start_without_being_shown(env: str, value: str) -> None:
+    told = problems(APP_ENV=env, API_KEY_ENCRYPTION_KEY=value)
+    assert len(told) == 1
+    assert told[0].startswith("API_KEY_ENCRYPTION_KEY: ")
+    assert not any(part.strip() and part.strip() in told[0] for part in value.split(","))
+
+
+def test_every_secret_that_is_set_is_known_to_be_one() -> None:
+    settings = load(
+        GOOGLE_API_KEY="g-secret",
+        OPENROUTER_API_KEY_POOL="o-secret,p-secret",
+        TELEGRAM_BOT_TOKEN="t-secret",
+        STRIPE_SECRET_KEY="s-secret",
+        STRIPE_WEBHOOK_SECRET="w-secret",
+        API_KEY_ENCRYPTION_KEY=FIRST,
+        DATABASE_URL="postgresql://me:d-secret@h/d",
+    )
+    letters = [f"{letter}-secret" for letter in "gopstwd"]
+    assert set(settings.secrets()) == {*letters, FIRST}
 
 
 def test_money_is_read_as_it_is_written() -> None:

@@ -34,17 +34,22 @@ from bottega.billing.types import Terms
 from bottega.config import Settings
 from bottega.core.clock import Clock, SystemClock
 from bottega.core.errors import AppError
+from bottega.core.redaction import remember
 from bottega.db.embedded import EmbeddedPostgres
 from bottega.db.migrate import upgrade
 from bottega.db.transaction import Database
 from bottega.delivery.storage import StorageService
 from bottega.indexing.service import CodebaseIndexingService
+from bottega.keys import store as key_store
+from bottega.keys.encryption import Keyring, Vault
 from bottega.keys.manager import APIKeyManager
+from bottega.keys.shelf import KeyShelf
 from bottega.llm.client import LLMClient, Patience
 from bottega.llm.gemini import Gemini
 from bottega.llm.openrouter import OpenAIChat
 from bottega.llm.retry import RetryPolicy
 from bottega.llm.types import Gateway, ModelName, Usage
+from bottega.llm.wire import load_certificates
 from bottega.orchestration import funding
 from bottega.orchestration.advance import Advancer
 from bottega.orchestration.events import Announce, Event
@@ -121,6 +126,7 @@ class App:
     relay_tokens: RelayTokens
     gate: ProjectGate
     chores: tuple[Chore, ...]
+    vault: Vault
 
     async def ping(self) -> None:
         """Ask the database for a sign of life; raise whatever keeps it from answering."""
@@ -206,14 +212,18 @@ async def open_app(
     """
     clock = SystemClock()
     _make_home(settings.platform.bottega_home)
+    for secret in settings.secrets():
+        remember(secret, lasting=True)
     async with AsyncExitStack() as stack:
         # Both have work of their own to wait for; the database can be opened meanwhile.
-        gateway, bills = (llm, NoBills()) if llm else await _gateway(settings, stack=stack, pace=pace)
+        if llm is None:
+            await stack.enter_async_context(_meanwhile(asyncio.to_thread(load_certificates)))
         probed = await stack.enter_async_context(_meanwhile(_rung(settings, given=sandbox)))
         url = await stack.enter_async_context(database_url(settings))
         await upgrade(url=url)
         database = Database(url=url)
         stack.push_async_callback(database.close)
+        gateway, bills = (llm, NoBills()) if llm else await _gateway(settings, database, stack=stack, pace=pace)
         app = await _assemble(
             settings,
             database=database,
@@ -239,8 +249,11 @@ async def _meanwhile(work: Coroutine[None, None, T]) -> AsyncIterator["asyncio.T
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _gateway(settings: Settings, *, stack: AsyncExitStack, pace: Pace) -> tuple[Gateway, Bills]:
-    client = await stack.enter_async_context(open_gateway(settings, patience=pace.patience))
+async def _gateway(
+    settings: Settings, database: Database, *, stack: AsyncExitStack, pace: Pace
+) -> tuple[Gateway, Bills]:
+    opened = open_gateway(settings, database=database, patience=pace.patience)
+    client = await stack.enter_async_context(opened)
     return client, client
 
 
@@ -291,6 +304,8 @@ async def _assemble(
         clock=clock,
         prices=prices,
         shorten=prompts.shortened,
+        own_keys=key_store.has_own,
+        own_key_fee=settings.billing.own_key_fee,
     )
     advancer = Advancer(
         bench=bench,
@@ -318,6 +333,7 @@ async def _assemble(
         models=tuple(dict.fromkeys(models)),
         relay_tokens=relay_tokens,
         gate=ProjectGate(database=database),
+        vault=_open_vault(settings),
         chores=(
             Chore(name="due runs", every_seconds=5, work=runner.patrol),  # ends only when it fails
             Chore(name="lost calls", every_seconds=60, work=reconciler.run),
@@ -374,15 +390,18 @@ class _Quotes:
 
 
 @asynccontextmanager
-async def open_gateway(settings: Settings, *, patience: Patience | None = None) -> AsyncIterator[LLMClient]:
-    """Yield the unmetered way to the configured providers."""
+async def open_gateway(
+    settings: Settings, *, database: Database | None = None, patience: Patience | None = None
+) -> AsyncIterator[LLMClient]:
+    """Yield the unmetered way to the configured providers; without a database, with the environment's keys alone."""
     clock = SystemClock()
     models = settings.models
-    secret = _secret(settings.platform.bottega_home / "fingerprint.key")
+    vault = _open_vault(settings)
     keys = APIKeyManager(
         pools={"google": models.google_keys, "openrouter": models.openrouter_keys},
         clock=clock,
-        fingerprint_key=secret,
+        fingerprint_key=vault.pepper,
+        shelf=None if database is None else KeyShelf(database=database, vault=vault),
     )
     dialects = [Gemini(base_url=models.gemini_base_url), OpenAIChat(base_url=models.openrouter_base_url)]
     client = LLMClient(dialects=dialects, keys=keys, clock=clock, patience=patience)
@@ -395,7 +414,7 @@ async def open_gateway(settings: Settings, *, patience: Patience | None = None) 
 
 @asynccontextmanager
 async def open_price_sync(settings: Settings, *, database: Database) -> AsyncIterator[PriceSync]:
-    async with open_gateway(settings) as client:
+    async with open_gateway(settings, database=database) as client:
         yield PriceSync(database=database, catalogues=client, clock=SystemClock(), providers=("openrouter",))
 
 
@@ -432,6 +451,13 @@ def _payment_gateways(settings: Settings, *, clock: Clock) -> list[PaymentGatewa
         token = payments.telegram_bot_token.get_secret_value()
         gateways.append(TelegramStars(bot_token=token, base_url=payments.telegram_api_base_url))
     return gateways
+
+
+def _open_vault(settings: Settings) -> Vault:
+    """Return what kept keys are sealed with: as set, else (in development) with a file of this installation."""
+    home = settings.platform.bottega_home
+    keys = settings.platform.encryption_keys or (_secret(home / "encryption.key"),)
+    return Vault(ring=Keyring(keys), pepper=_secret(home / "fingerprint.key"))
 
 
 def _open_storage(settings: Settings, *, clock: Clock) -> StorageService:

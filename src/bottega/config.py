@@ -4,8 +4,10 @@ Every name has a default, so that nothing need be set. What is malformed stops t
 code never sees this module: the composition root hands it values.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import base64
+import binascii
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -13,7 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from dotenv.parser import parse_stream
 from platformdirs import user_data_path
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bottega.billing.payments.packages import CreditPackage, parse_package
@@ -21,6 +23,7 @@ from bottega.core.errors import AppError
 from bottega.llm.types import ModelName, UnknownModelName
 
 ENV_FILE = Path(".env")
+ENCRYPTION_KEY_BYTES = 32
 
 
 class InvalidSettings(AppError):
@@ -72,6 +75,33 @@ def _each_name_once(packages: tuple[str, ...]) -> tuple[str, ...]:
     return packages
 
 
+def _encryption_key(secret: SecretStr) -> SecretStr:
+    """Refuse what is not 32 random bytes; a word, a pattern and a sample are no key, however long."""
+    key = _decoded(secret.get_secret_value())
+    if key is None:
+        raise ValueError("write base64; several keys are separated by commas, the newest first")
+    if len(key) != ENCRYPTION_KEY_BYTES:
+        raise ValueError(f"each key is {ENCRYPTION_KEY_BYTES} bytes in base64; this one has {len(key)}")
+    if len(set(key)) < ENCRYPTION_KEY_BYTES // 2 or (key.isascii() and key.decode().isprintable()):
+        raise ValueError("this key is not random: make one with `openssl rand -base64 32`")
+    return secret
+
+
+def _decoded(text: str) -> bytes | None:
+    """Return the bytes of base64 in either alphabet, padded or not."""
+    try:
+        standard = text.translate(str.maketrans("-_", "+/")).rstrip("=")
+        return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
+    except (ValueError, binascii.Error):
+        return None
+
+
+def _split_some(value: object) -> object:
+    if isinstance(value, str) and not _split(value):
+        raise ValueError("there is no key between the commas")
+    return _split(value)
+
+
 Models = Annotated[tuple[Annotated[str, AfterValidator(_model)], ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 Packages = Annotated[
@@ -79,6 +109,11 @@ Packages = Annotated[
     NoDecode,
     BeforeValidator(_split),
     AfterValidator(_each_name_once),
+]
+EncryptionKeys = Annotated[
+    tuple[Annotated[SecretStr, AfterValidator(_encryption_key)], ...],
+    NoDecode,
+    BeforeValidator(_split_some),
 ]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
@@ -148,11 +183,13 @@ def _keys(single: SecretStr | None, pool: tuple[SecretStr, ...]) -> tuple[str, .
 
 
 class BillingSettings(_Group):
-    platform_credit_value_usd: Decimal = Field(default=Decimal("0.01"), gt=0)
-    markup_factor: Decimal = Field(default=Decimal("1.5"), ge=0)
+    """Factors have no more decimals than every call's row keeps of them, so that any charge can be recomputed."""
+
+    platform_credit_value_usd: Decimal = Field(default=Decimal("0.01"), gt=0, max_digits=20, decimal_places=10)
+    markup_factor: Decimal = Field(default=Decimal("1.5"), ge=0, max_digits=20, decimal_places=8)
     initial_credits: Decimal = Field(default=Decimal("10.00"), ge=0)
     minimum_credits_to_start: Decimal = Field(default=Decimal("1.00"), ge=0)
-    byok_fee_factor: Decimal | None = Field(default=None, ge=0)
+    byok_fee_factor: Decimal | None = Field(default=None, ge=0, max_digits=20, decimal_places=8)
 
     @property
     def own_key_fee(self) -> Decimal:
@@ -202,11 +239,25 @@ class SandboxSettings(_Group):
 
 class PlatformSettings(_Group):
     app_env: Literal["development", "staging", "production"] = "development"
-    api_key_encryption_key: SecretStr | None = None
+    api_key_encryption_key: EncryptionKeys = ()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     bottega_home: Annotated[Path, AfterValidator(Path.expanduser)] = Field(
         default_factory=lambda: user_data_path("bottega", appauthor=False)
     )
+
+    @model_validator(mode="after")
+    def _is_given_where_it_matters(self) -> Self:
+        if self.app_env != "development" and not self.api_key_encryption_key:
+            raise ValueError(
+                f"API_KEY_ENCRYPTION_KEY: it must be set in {self.app_env}: make one with `openssl rand -base64 32`"
+            )
+        return self
+
+    @property
+    def encryption_keys(self) -> tuple[bytes, ...]:
+        """Return the keys that kept provider keys are encrypted with, the newest first."""
+        given = (_decoded(secret.get_secret_value()) for secret in self.api_key_encryption_key)
+        return tuple(dict.fromkeys(key for key in given if key))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,12 +298,23 @@ class Settings:
             raise InvalidSettings(list(dict.fromkeys(problems)))
         return cls(**groups)
 
-    def missing_keys(self) -> tuple[str, ...]:
-        """Return the names of the keys that the configured models want and that are not set.
+    def secrets(self) -> Iterator[str]:
+        """Yield everything set that nobody may read."""
+        for group in fields(self):
+            for value in dict(getattr(self, group.name)).values():
+                for item in value if isinstance(value, tuple) else (value,):
+                    if isinstance(item, SecretStr) and item.get_secret_value():
+                        yield item.get_secret_value()
+        password = urlsplit(self.database.database_url or "").password
+        if password:
+            yield password
 
-        A server of one's own (OPENROUTER_BASE_URL) may need none.
+    def missing_keys(self, *, kept: Collection[str] = ()) -> tuple[str, ...]:
+        """Return the names of the keys that the configured models want and that are neither set nor `kept`.
+
+        `kept` names the providers with keys in the database. A server of one's own (OPENROUTER_BASE_URL) may need none.
         """
-        providers = {model.provider for model in (self.models.architect, *self.models.implementers)}
+        providers = {model.provider for model in (self.models.architect, *self.models.implementers)} - set(kept)
         own_server = "openrouter_base_url" in self.models.model_fields_set
         missing = {
             "GOOGLE_API_KEY": "google" in providers and not self.models.google_keys,

@@ -44,8 +44,8 @@ class Books:
             raise self.closed
         return self.tells
 
-    async def bill(self, *, provider: str, request_id: str) -> Bill | None:
-        assert provider == MODEL.provider
+    async def bill(self, *, provider: str, request_id: str, own_keys_of: int | None = None) -> Bill | None:
+        assert (provider, own_keys_of) == (MODEL.provider, None)
         assert not transaction_open()
         self.asked.append(request_id)
         await asyncio.sleep(0.002)
@@ -290,9 +290,9 @@ async def test_an_answer_that_comes_after_the_reply_changes_nothing(database: Da
         await ledger.identify(session, usage_id=held.usage_id, request_id="gen-1")
 
     class Slow(Books):
-        async def bill(self, *, provider: str, request_id: str) -> Bill | None:
+        async def bill(self, *, provider: str, request_id: str, own_keys_of: int | None = None) -> Bill | None:
             await scene.settle(held, USAGE)
-            return await super().bill(provider=provider, request_id=request_id)
+            return await super().bill(provider=provider, request_id=request_id, own_keys_of=own_keys_of)
 
     assert await reconciler(scene, Slow()).run() == Findings(swept=1)
     assert (await only_call(scene)).status == "settled"

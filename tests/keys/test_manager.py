@@ -3,7 +3,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bottega.keys.manager import APIKeyManager, BadKey, KeysResting, PooledKey, fingerprint
+from bottega.keys.encryption import fingerprint
+from bottega.keys.manager import APIKeyManager, KeysResting, PooledKey
+from bottega.keys.store import BadKey
 from bottega.llm.client import KeySource, NoProviderKey
 from bottega.llm.errors import (
     AuthenticationFailed,
@@ -163,7 +165,7 @@ def test_a_key_that_could_not_be_sent_is_refused_without_showing_it(clock: Still
 async def test_nothing_that_is_shown_holds_a_secret(clock: StillClock) -> None:
     keys = manager(clock, PooledKey(secret="s3cr3t", quota_group="g"))
     key = await keys.acquire("google")
-    shown = f"{key!r} {PooledKey(secret='s3cr3t')!r} {keys!r} {keys._pools!r} {keys._keys!r}"
+    shown = f"{key!r} {PooledKey(secret='s3cr3t')!r} {keys!r} {keys._pools!r}"
     assert "s3cr3t" not in shown
     assert key.fingerprint == fingerprint("s3cr3t", key=b"pepper")
     assert len(key.fingerprint) == 12

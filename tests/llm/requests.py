@@ -1,5 +1,6 @@
 """Requests and gateways the tests of this folder share."""
 
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -48,11 +49,14 @@ class OneKey:
         self._secret = secret
         self.successes = 0
         self.failures: list[ProviderError] = []
+        self.owners: list[int | None] = []
+        self.key_id = uuid.uuid4()
 
-    async def acquire(self, provider: str) -> LeasedKey:
+    async def acquire(self, provider: str, *, owner: int | None = None) -> LeasedKey:
+        self.owners.append(owner)
         if self._secret is None:
             raise NoProviderKey(provider)
-        return LeasedKey(provider=provider, secret=self._secret, fingerprint="0123456789ab")
+        return LeasedKey(provider=provider, secret=self._secret, fingerprint="0123456789ab", key_id=self.key_id)
 
     async def report_success(self, key: LeasedKey) -> None:
         assert key.fingerprint == "0123456789ab"

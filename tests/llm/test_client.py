@@ -15,10 +15,10 @@ from tests.fakes.providers import (
     rate_limited,
     wrong_content_type,
 )
-from tests.llm.requests import GEMINI, IMPATIENT, OPENROUTER, QUICK, OneKey, a_request, gateway
+from tests.llm.requests import GEMINI, IMPATIENT, OPENROUTER, QUICK, SECRET, OneKey, a_request, gateway
 
 from bottega.llm.client import LLMClient, NoProviderKey, Patience, UnknownProvider
-from bottega.llm.dialect import Bill
+from bottega.llm.dialect import WORDS_SHOWN, Bill
 from bottega.llm.errors import (
     AuthenticationFailed,
     Interrupted,
@@ -388,3 +388,50 @@ def test_the_defaults_are_what_the_house_promises() -> None:
     assert (patience.first_word_seconds, patience.progress_seconds) == (60.0, 30.0)
     assert OpenAIChat().needs_key
     assert not OpenAIChat(base_url="http://localhost:11434/v1").needs_key
+
+
+@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize("piece_characters", [3, 400])
+async def test_a_key_that_comes_back_is_hidden_from_reply_and_listener(
+    fake: FakeProviders, client: LLMClient, model: str, piece_characters: int
+) -> None:
+    fake.enqueue(Reply(text=f"You sent Authorization: Bearer {SECRET}, thanks", piece_characters=piece_characters))
+    heard = Heard()
+    reply = await client.complete(a_request(model), observer=heard)
+    assert reply.text == "You sent Authorization: Bearer ***, thanks"
+    assert "".join(heard.pieces) == reply.text
+
+
+@pytest.mark.parametrize("model", BOTH)
+async def test_half_a_key_is_not_left_at_the_end_of_shortened_words(
+    fake: FakeProviders, client: LLMClient, model: str
+) -> None:
+    fake.enqueue(Reply(status=401, message="x" * (WORDS_SHOWN - 6) + SECRET))
+    assert SECRET[:4] not in (await failure_of(client, model)).message
+
+
+@pytest.mark.parametrize("model", BOTH)
+async def test_a_cut_reply_does_not_keep_the_key_it_repeated(
+    fake: FakeProviders, client: LLMClient, model: str
+) -> None:
+    fake.enqueue(Reply(text=f"{SECRET} and more", piece_characters=5, cut_after=40))
+    error = await failure_of(client, model)
+    assert SECRET not in error.partial
+
+
+async def test_the_owner_is_asked_for_and_the_keys_row_is_told(fake: FakeProviders) -> None:
+    keys = OneKey()
+    async with gateway(fake, keys=keys) as client:
+        fake.enqueue("hello", Reply(status=401))
+        reply = await client.complete(replace(a_request(), own_keys_of=7))
+        with pytest.raises(AuthenticationFailed) as caught:
+            await client.complete(a_request())
+    assert keys.owners == [7, None]
+    assert reply.key_id == caught.value.key_id == keys.key_id
+
+
+async def test_a_server_without_keys_does_not_stand_in_for_a_persons_own(fake: FakeProviders) -> None:
+    async with gateway(fake, keys=OneKey(secret=None), openrouter_extras=False) as client:
+        with pytest.raises(NoProviderKey):
+            await client.complete(replace(a_request(OPENROUTER), own_keys_of=7))
+    assert fake.asks == []

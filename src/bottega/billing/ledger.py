@@ -175,6 +175,7 @@ async def hold(session: AsyncSession, *, call: Call, credits: Decimal, ttl_secon
         "credit_value_usd": call.terms.credit_value_usd,
         "credits": _not_negative(credits),
         "ttl_seconds": ttl_seconds,
+        "own_key": call.own_key,
         "input_tokens_estimated": call.input_tokens_estimated,
     }
     row = (await session.execute(sql.HOLD, given)).one_or_none()
@@ -295,5 +296,6 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
         "cost_source": cost.source.value if cost else None,
         "request_id": outcome.request_id,
         "key_fingerprint": outcome.key_fingerprint or None,
+        "key_id": outcome.key_id,
         "response_time_ms": outcome.response_time_ms,
     }

@@ -57,10 +57,11 @@ WITH price AS (
 ), usage AS (
     INSERT INTO api_key_usage (
         call_key, operation_key, project_id, user_id, task_key, model_provider, model_name, task_type,
-        markup_factor, credit_value_usd, hold_id, pricing_id, input_tokens_estimated
+        markup_factor, credit_value_usd, hold_id, pricing_id, input_tokens_estimated, own_key
     )
     SELECT :call_key, :operation_key, held.project_id, held.user_id, :task_key, price.model_provider,
-           price.model_name, :task_type, :markup, :credit_value_usd, held.id, price.id, :input_tokens_estimated
+           price.model_name, :task_type, :markup, :credit_value_usd, held.id, price.id, :input_tokens_estimated,
+           :own_key
     FROM held, price
     RETURNING id
 )
@@ -125,6 +126,7 @@ WITH call AS (
         cache_write_tokens_used = :cache_write_tokens, output_tokens_used = :output_tokens,
         reasoning_tokens_used = :reasoning_tokens, images_processed = :images, actual_cost_usd = :cost_usd,
         cost_source = :cost_source, api_key_identifier = :key_fingerprint,
+        api_key_id = CAST(:key_id AS uuid),
         provider_request_id = COALESCE(CAST(:request_id AS text), provider_request_id),
         response_time_ms = :response_time_ms, error_code = NULL, cost_due_at = NULL
     FROM call, bill WHERE api_key_usage.id = call.id
@@ -154,6 +156,7 @@ SET status = :status, input_tokens_used = :input_tokens, cached_tokens_used = :c
     cache_write_tokens_used = :cache_write_tokens, output_tokens_used = :output_tokens,
     reasoning_tokens_used = :reasoning_tokens, images_processed = :images,
     actual_cost_usd = :cost_usd, cost_source = :cost_source, api_key_identifier = :key_fingerprint,
+    api_key_id = CAST(:key_id AS uuid),
     provider_request_id = COALESCE(CAST(:request_id AS text), provider_request_id),
     response_time_ms = :response_time_ms, error_code = :error_code,
     cost_due_at = CASE WHEN CAST(:cost_source AS text) IS NULL AND (

@@ -4,7 +4,8 @@
 network I/O, and runs outside any transaction. A reply is *owed* until the caller settles it, in the same transaction
 that journals what the reply was good for: charge and journal stand or fall together. An attempt that fails is never
 charged; what it cost is recorded as the platform's loss, or asked for afterwards (`reconcile.py`). A caller may be
-cancelled at any await: what was begun is finished or undone first.
+cancelled at any await: what was begun is finished or undone first. Whoever has a provider key of their own pays the
+provider with it and the platform's fee to us: which it is, is settled once per attempt, with its hold.
 """
 
 import asyncio
@@ -63,12 +64,27 @@ def only_shorter(request: CompletionRequest, *, max_output_tokens: int) -> Compl
     return replace(request, max_output_tokens=max_output_tokens)
 
 
+class OwnKeys(Protocol):
+    async def __call__(self, session: AsyncSession, *, user_id: int, provider: str) -> bool:
+        """Tell whether this person's calls to this provider go to keys of their own."""
+        ...
+
+
+async def no_own_keys(session: AsyncSession, *, user_id: int, provider: str) -> bool:
+    """Say that everybody's calls go to the platform's keys."""
+    del session, user_id, provider
+    return False
+
+
 OnRetry = Callable[[ProviderError, float], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metering:
-    """Everything metered models share. `hold_ttl_seconds` must outlast the slowest call."""
+    """Everything metered models share. `hold_ttl_seconds` must outlast the slowest call.
+
+    `own_key_fee` stands in for the markup where a person's own key pays the provider.
+    """
 
     database: Database
     llm: Gateway
@@ -78,6 +94,14 @@ class Metering:
     prices: PriceBook
     hold_ttl_seconds: float = 1800.0
     shorten: Shorten = only_shorter
+    own_keys: OwnKeys = no_own_keys
+    own_key_fee: Decimal = Decimal(0)
+
+    async def terms_for(self, session: AsyncSession, *, user_id: int, provider: str) -> tuple[Terms, int | None]:
+        """Return by what a call of this person's is charged, and whose own keys pay for it, if not the platform's."""
+        if await self.own_keys(session, user_id=user_id, provider=provider):
+            return replace(self.terms, markup=self.own_key_fee), user_id
+        return self.terms, None
 
     def account(
         self,
@@ -147,6 +171,7 @@ class _Started:
 
     hold: Hold
     price: Price
+    terms: Terms
     request: CompletionRequest
     asked: CompletionRequest
 
@@ -247,21 +272,21 @@ class MeteredLLM:
             elapsed_ms = int((self._metering.clock.monotonic() - begun) * 1000)
             await to_the_end(self._void(started, observation, error=error, elapsed_ms=elapsed_ms))
             raise
-        owed = _owed(started, completion=completion, terms=self._metering.terms)
+        owed = _owed(started, completion=completion)
         if completion.finish is FinishReason.LENGTH and started.is_shortened:
-            await to_the_end(self._give_up_shortened(started.asked, owed))
+            await to_the_end(self._give_up_shortened(started.asked, owed, terms=started.terms))
         self._owed.append(owed)
         await observation.recorded()
         return completion
 
-    async def _give_up_shortened(self, request: CompletionRequest, owed: _Owed) -> NoReturn:
+    async def _give_up_shortened(self, request: CompletionRequest, owed: _Owed, *, terms: Terms) -> NoReturn:
         """Charge nothing for a reply that was cut because the credits allowed no longer one; say what it would take."""
         async with self._metering.database.transaction() as session:
             outcome = replace(owed.outcome, error_code="short_of_credits")
             await ledger.void(session, usage_id=owed.usage_id, status=CallStatus.FAILED, outcome=outcome)
             price = await self._metering.prices.price(session, model=request.model)
             available = await ledger.available(session, user_id=self._user_id)
-        needed = charge_credits(worst_case_usd(price, request), terms=self._metering.terms)
+        needed = charge_credits(worst_case_usd(price, request), terms=terms)
         raise InsufficientCredits(needed=needed, available=available)
 
     async def _start(self, request: CompletionRequest) -> _Started:
@@ -281,6 +306,7 @@ class MeteredLLM:
     async def _hold(self, request: CompletionRequest, *, call_key: str) -> _Started:
         async with self._metering.database.transaction() as session:
             price = await self._metering.prices.price(session, model=request.model)
+            terms, owner = await self._terms(session, request)
             call = Call(
                 call_key=call_key,
                 operation_key=self._operation_key,
@@ -289,19 +315,23 @@ class MeteredLLM:
                 task_key=self._task_key or request.subject or None,
                 task_type=request.purpose.value,
                 pricing_id=price.id,
-                terms=self._metering.terms,
+                terms=terms,
+                own_key=owner is not None,
                 input_tokens_estimated=estimated_usage(request, text="").input_tokens,
             )
-            credits = charge_credits(worst_case_usd(price, request), terms=self._metering.terms)
+            credits = charge_credits(worst_case_usd(price, request), terms=terms)
             held = await ledger.hold(session, call=call, credits=credits, ttl_seconds=self._metering.hold_ttl_seconds)
-        sent = replace(request, price_cap=price_cap(price, request))
-        return _Started(hold=held, price=price, request=sent, asked=request)
+        sent = replace(request, price_cap=price_cap(price, request), own_keys_of=owner)
+        return _Started(hold=held, price=price, terms=terms, request=sent, asked=request)
+
+    async def _terms(self, session: AsyncSession, request: CompletionRequest) -> tuple[Terms, int | None]:
+        return await self._metering.terms_for(session, user_id=self._user_id, provider=request.model.provider)
 
     async def _shortened(self, request: CompletionRequest, *, available: Decimal) -> CompletionRequest | None:
         """Return the request with as much output as the credits allow, or None when that is too little to be of use."""
         async with self._metering.database.transaction() as session:
             price = await self._metering.prices.price(session, model=request.model)
-        terms = self._metering.terms
+            terms, _ = await self._terms(session, request)
         if not terms.markup:
             return None
         budget_usd = available * terms.credit_value_usd / terms.markup
@@ -327,7 +357,7 @@ class MeteredLLM:
             await ledger.void(session, usage_id=started.hold.usage_id, status=status, outcome=outcome)
 
 
-def _owed(started: _Started, *, completion: Completion, terms: Terms) -> _Owed:
+def _owed(started: _Started, *, completion: Completion) -> _Owed:
     cost = cost_of(completion, price=started.price, request=started.request)
     if is_implausible(cost, price=started.price):
         computed = str(cost_usd(started.price, cost.usage))
@@ -341,9 +371,11 @@ def _owed(started: _Started, *, completion: Completion, terms: Terms) -> _Owed:
         cost=cost,
         request_id=completion.request_id,
         key_fingerprint=completion.key_fingerprint,
+        key_id=completion.key_id,
         response_time_ms=completion.response_time_ms,
     )
-    return _Owed(usage_id=started.hold.usage_id, credits=charge_credits(cost.exact_usd, terms=terms), outcome=outcome)
+    credits = charge_credits(cost.exact_usd, terms=started.terms)
+    return _Owed(usage_id=started.hold.usage_id, credits=credits, outcome=outcome)
 
 
 def _ending(error: BaseException, observation: Observation, *, price: Price) -> tuple[CallStatus, Outcome]:
@@ -353,6 +385,7 @@ def _ending(error: BaseException, observation: Observation, *, price: Price) -> 
             cost=_loss(error.usage, said_usd=error.cost_usd, price=price),
             request_id=error.request_id or observation.request_id,
             key_fingerprint=error.key_fingerprint,
+            key_id=error.key_id,
             error_code=error.code,
             cost_open=isinstance(error, Stalled | Interrupted),
         )

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 _LINES = text("""
 SELECT task_key, task_type AS purpose, model_provider || '/' || model_name AS model,
        count(*) FILTER (WHERE status = 'settled') AS calls,
-       count(*) FILTER (WHERE status = 'settled' AND api_keys.user_id IS NOT NULL) AS own_key_calls,
+       count(*) FILTER (WHERE status = 'settled' AND own_key) AS own_key_calls,
        count(*) FILTER (WHERE status NOT IN ('settled', 'started')) AS failed_calls,
        COALESCE(sum(input_tokens_used) FILTER (WHERE status = 'settled'), 0) AS input_tokens,
        COALESCE(sum(output_tokens_used) FILTER (WHERE status = 'settled'), 0) AS output_tokens,
@@ -22,7 +22,7 @@ SELECT task_key, task_type AS purpose, model_provider || '/' || model_name AS mo
        COALESCE(sum(actual_cost_usd) FILTER (WHERE status <> 'settled'), 0) AS failed_cost_usd,
        array_agg(status || ':' || COALESCE(error_code, '') ORDER BY api_key_usage.id)
            FILTER (WHERE status NOT IN ('settled', 'started')) AS ends
-FROM api_key_usage LEFT JOIN api_keys ON api_keys.id = api_key_id
+FROM api_key_usage
 WHERE project_id = :project_id
 GROUP BY task_key, task_type, model
 ORDER BY min(api_key_usage.id)

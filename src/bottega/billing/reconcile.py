@@ -30,6 +30,8 @@ from bottega.llm.types import Usage
 
 _log = structlog.get_logger()
 _AT_ONCE = 8  # questions under way
+_Account = tuple[str, int | None]
+"""A provider, and whose keys are asked with; None: the platform's."""
 
 
 class Bills(Protocol):
@@ -39,8 +41,11 @@ class Bills(Protocol):
         """Tell whether this provider says what a call cost. Raise AppError where it cannot be asked now."""
         ...
 
-    async def bill(self, *, provider: str, request_id: str) -> Bill | None:
-        """Ask once; None where the provider knows of no such call. Raise AppError where it cannot be asked now."""
+    async def bill(self, *, provider: str, request_id: str, own_keys_of: int | None = None) -> Bill | None:
+        """Ask once, where the call was billed to a person's own key with one of theirs.
+
+        None where the provider knows of no such call. Raise AppError where it cannot be asked now.
+        """
         ...
 
 
@@ -50,7 +55,7 @@ class NoBills:
     def tells_bills(self, *, provider: str, request_id: str) -> bool:  # noqa: ARG002
         return False
 
-    async def bill(self, *, provider: str, request_id: str) -> Bill | None:  # noqa: ARG002
+    async def bill(self, *, provider: str, request_id: str, own_keys_of: int | None = None) -> Bill | None:  # noqa: ARG002
         return None
 
 
@@ -84,6 +89,7 @@ class _Lost:
     request_id: str | None
     pricing_id: int
     input_tokens: int
+    own_keys_of: int | None
     age_seconds: float
 
 
@@ -99,7 +105,7 @@ class Reconciler:
         findings = Findings()
         while swept := await self._sweep():
             findings.swept += swept
-        unreachable: set[str] = set()
+        unreachable: set[_Account] = set()
         while due := await self._claim():
             waiting = iter(due)
             await asyncio.gather(*(self._work(waiting, unreachable, findings) for _ in range(_AT_ONCE)))
@@ -119,22 +125,25 @@ class Reconciler:
         async with self.database.transaction() as session:
             return [_lost(row) for row in (await session.execute(_CLAIM, given)).all()]
 
-    async def _work(self, waiting: Iterator[_Lost], unreachable: set[str], findings: Findings) -> None:
+    async def _work(self, waiting: Iterator[_Lost], unreachable: set[_Account], findings: Findings) -> None:
         for lost in waiting:
             await self._ask(lost, unreachable, findings)
 
-    async def _ask(self, lost: _Lost, unreachable: set[str], findings: Findings) -> None:
+    async def _ask(self, lost: _Lost, unreachable: set[_Account], findings: Findings) -> None:
         """Ask for one call. A provider that cannot be asked is left alone for the rest of the round."""
         patience = self.persistence
-        bill, heard = None, lost.provider not in unreachable
+        account = (lost.provider, lost.own_keys_of)
+        bill, heard = None, account not in unreachable
         try:
             if not self.bills.tells_bills(provider=lost.provider, request_id=lost.request_id or ""):
                 return await self._write(lost, findings, told=None, source=CostSource.ESTIMATED)
             if heard and lost.request_id is not None:
-                bill = await self.bills.bill(provider=lost.provider, request_id=lost.request_id)
+                bill = await self.bills.bill(
+                    provider=lost.provider, request_id=lost.request_id, own_keys_of=lost.own_keys_of
+                )
         except AppError as error:
             heard = False
-            unreachable.add(lost.provider)
+            unreachable.add(account)
             _log.warning("billing.reconcile.unreachable", provider=lost.provider, error=error.code)
         if bill is not None:
             return await self._write(lost, findings, told=bill, source=CostSource.RECONCILED)
@@ -187,6 +196,7 @@ def _lost(row: Row[Any]) -> _Lost:
         request_id=row.provider_request_id,
         pricing_id=row.pricing_id,
         input_tokens=row.input_tokens_estimated,
+        own_keys_of=row.own_keys_of,
         age_seconds=float(row.age_seconds),
     )
 
@@ -213,7 +223,7 @@ UPDATE api_key_usage SET cost_asked = cost_asked + 1, cost_due_at = now() + make
     secs => LEAST(CAST(:longest AS float8), CAST(:first AS float8) * power(4, LEAST(cost_asked, 12))))
 FROM due WHERE api_key_usage.id = due.id
 RETURNING api_key_usage.id, model_provider, provider_request_id, pricing_id, input_tokens_estimated,
-          extract(epoch FROM now() - created_at) AS age_seconds
+          CASE WHEN own_key THEN user_id END AS own_keys_of, extract(epoch FROM now() - created_at) AS age_seconds
 """)
 
 # A row that was settled or voided with a cost meanwhile is due no longer.

@@ -103,6 +103,7 @@ class ApiKeyUsage(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     task_key: Mapped[str | None] = mapped_column(String(20))
     api_key_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("api_keys.id"))
+    own_key: Mapped[bool] = mapped_column(server_default=text("false"))  # of the person's; nobody bills the platform
     api_key_identifier: Mapped[str | None] = mapped_column(String(100))
     model_provider: Mapped[str] = mapped_column(String(100))
     model_name: Mapped[str] = mapped_column(String(255))

@@ -67,6 +67,7 @@ class Call:
     task_type: str
     pricing_id: int
     terms: Terms
+    own_key: bool = False  # a key of the person's own pays the provider
     input_tokens_estimated: int = 0
 
 

@@ -103,8 +103,8 @@ SELECT {label} AS label, count(*) AS calls,
        COALESCE(sum(paid_usd) FILTER (WHERE calls.status = 'fenced'), 0) AS fenced_usd,
        sum(credits_unbilled * credit_value_usd) AS unbilled_usd
 FROM (
-    SELECT api_key_usage.*, CASE WHEN api_keys.user_id IS NULL THEN actual_cost_usd ELSE 0 END AS paid_usd
-    FROM api_key_usage LEFT JOIN api_keys ON api_keys.id = api_key_id
+    SELECT api_key_usage.*, CASE WHEN own_key THEN 0 ELSE actual_cost_usd END AS paid_usd
+    FROM api_key_usage
     WHERE (CAST(:since AS timestamptz) IS NULL OR api_key_usage.created_at >= :since)
       AND (CAST(:until AS timestamptz) IS NULL OR api_key_usage.created_at < :until)
 ) AS calls

@@ -1,9 +1,14 @@
-"""Logs are events with keyword facts, written to stderr: `billing.hold.settled`. No secrets, no prompt bodies."""
+"""Logs are events with keyword facts, written to stderr: `billing.hold.settled`. No secrets, no prompt bodies.
+
+Whatever is logged passes `redact_event`, tracebacks too; so does what libraries say through Python's own logging.
+"""
 
 import logging
 import sys
 
 import structlog
+
+from bottega.core.redaction import redact_event, redacted
 
 
 def configure_logging(*, level: str, json: bool = False) -> None:
@@ -17,8 +22,16 @@ def configure_logging(*, level: str, json: bool = False) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            redact_event,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
     )
+    if logging.lastResort is not None:  # where warnings of libraries go, as nobody configures Python's logging
+        logging.lastResort.setFormatter(_Redacting())
+
+
+class _Redacting(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))

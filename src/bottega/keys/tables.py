@@ -1,9 +1,12 @@
-"""Provider keys, encrypted and bound to their row; `user_id` NULL means the platform's pool."""
+"""Provider keys, encrypted and bound to their row; `user_id` NULL means the platform's pool.
+
+`key_version` names the encryption key that sealed a row. A removed key's ciphertext is empty, and it is out of use.
+"""
 
 import uuid
 from datetime import datetime
 
-from sqlalchemy import DateTime, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bottega.db.base import Base
@@ -14,6 +17,7 @@ class ApiKey(Base):
     __tablename__ = "api_keys"
     __table_args__ = (
         UniqueConstraint("user_id", "provider", "fingerprint"),
+        CheckConstraint("removed_at IS NULL OR (NOT is_active AND length(ciphertext) = 0)", name="removed_is_erased"),
         # NULLs are distinct to the constraint above, and the pool's keys have no user
         Index("uq_api_keys_pool", "provider", "fingerprint", unique=True, postgresql_where=text("user_id IS NULL")),
     )
@@ -22,7 +26,7 @@ class ApiKey(Base):
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     provider: Mapped[str] = mapped_column(String(100))
     ciphertext: Mapped[bytes] = mapped_column(LargeBinary)
-    key_version: Mapped[int] = mapped_column(server_default=text("1"))
+    key_version: Mapped[int]
     fingerprint: Mapped[str] = mapped_column(String(64))
     last4: Mapped[str] = mapped_column(String(4))
     label: Mapped[str | None] = mapped_column(String(100))
@@ -30,5 +34,6 @@ class ApiKey(Base):
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     cooldown_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     last_used_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    last_error: Mapped[str | None] = mapped_column(Text)
+    last_error: Mapped[str | None] = mapped_column(Text)  # a code
+    removed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     created_at: Mapped[CreatedAt]

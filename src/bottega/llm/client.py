@@ -10,16 +10,17 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
+from uuid import UUID
 
 from bottega.core.clock import Clock, SystemClock
 from bottega.core.errors import AppError
 from bottega.llm.catalogue import Catalogue
 from bottega.llm.dialect import Bill, Dialect, Reading
 from bottega.llm.errors import Interrupted, ProviderError, Stalled
+from bottega.llm.masking import Mask
 from bottega.llm.types import CallObserver, Completion, CompletionRequest, Usage
 from bottega.llm.wire import NOT_FOUND, OK, Wire, WireLimits, load_certificates
 
-SHORTEST_SECRET = 8  # a placeholder ("none", "ollama") may be part of any word
 KEY_SETTINGS = {"google": "GOOGLE_API_KEY", "openrouter": "OPENROUTER_API_KEY"}
 
 
@@ -46,16 +47,24 @@ class NoProviderKey(AppError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeasedKey:
-    """A key for one call. Only the fingerprint is ever shown or stored."""
+    """A key for one call. Only the fingerprint is ever shown or stored.
+
+    `key_id` is its row when it is kept in the database, `owner` the person whose own key it is.
+    """
 
     provider: str
     secret: str = field(repr=False)
     fingerprint: str
+    key_id: UUID | None = None
+    owner: int | None = None
 
 
 class KeySource(Protocol):
-    async def acquire(self, provider: str) -> LeasedKey:
-        """Return a key that may be used now; raise NoProviderKey where none was configured."""
+    async def acquire(self, provider: str, *, owner: int | None = None) -> LeasedKey:
+        """Return a key that may be used now, of the platform's or, for an owner, only of their own.
+
+        Raise NoProviderKey where the platform has none.
+        """
         ...
 
     async def report_success(self, key: LeasedKey) -> None: ...
@@ -101,12 +110,13 @@ class LLMClient:
     async def complete(self, request: CompletionRequest, *, observer: CallObserver | None = None) -> Completion:
         """Ask once. Raise ProviderError for what a provider does, NoProviderKey or UnknownProvider before any I/O."""
         dialect = self._dialect(request.model.provider)
-        key = await self._key(dialect)
+        key = await self._key(dialect, owner=request.own_keys_of)
         reading = dialect.reading(request)
         started = self._clock.monotonic()
         try:
             await self._read(reading, dialect, key, observer)
             completion = reading.complete()
+            completion = replace(completion, text=Mask(key.secret).text(completion.text))
         except ProviderError as error:
             await self._keys.report_failure(key, error)
             raise await self._with_what_is_known(error, reading, dialect, key) from error.__cause__
@@ -114,19 +124,19 @@ class LLMClient:
         if completion.usage_estimated:
             completion = await self._with_bill(completion, dialect, key)
         elapsed_ms = round((self._clock.monotonic() - started) * 1000)
-        return replace(completion, key_fingerprint=key.fingerprint, response_time_ms=elapsed_ms)
+        return replace(completion, key_fingerprint=key.fingerprint, key_id=key.key_id, response_time_ms=elapsed_ms)
 
     def tells_bills(self, *, provider: str, request_id: str) -> bool:
         """Tell whether the provider can be asked what a call cost. Raise UnknownProvider."""
         return self._dialect(provider).bill_ask(request_id, secret="") is not None
 
-    async def bill(self, *, provider: str, request_id: str) -> Bill | None:
+    async def bill(self, *, provider: str, request_id: str, own_keys_of: int | None = None) -> Bill | None:
         """Ask the provider what a call cost, once; None where it knows of no such call, or not yet.
 
         Raise ProviderError, NoProviderKey or UnknownProvider where it could not be asked.
         """
         dialect = self._dialect(provider)
-        return await self._bill(request_id, dialect, await self._key(dialect))
+        return await self._bill(request_id, dialect, await self._key(dialect, owner=own_keys_of))
 
     async def catalogue(self, *, provider: str) -> Catalogue | None:
         """Ask what models there are, at what price; None where the provider lists no prices. Raise ProviderError."""
@@ -144,7 +154,7 @@ class LLMClient:
             sentence = f"{provider} did not list its models in {self._patience.catalogue_seconds:g} s; try again."
             raise Stalled(sentence, provider=provider) from error
         except ProviderError as error:
-            raise _without_secret(error, key) from error.__cause__
+            raise _masked(error, key) from error.__cause__
 
     async def _catalogue(self, dialect: Dialect, key: LeasedKey) -> Catalogue | None:
         ask = dialect.catalogue_ask(secret=key.secret)
@@ -152,7 +162,7 @@ class LLMClient:
             return None
         async with self._wire.open(ask, provider=dialect.provider) as answer:
             if answer.status != OK:
-                raise dialect.fault(await answer.fault())
+                raise dialect.fault(Mask(key.secret).fault(await answer.fault()))
             return dialect.catalogue(await answer.catalogue())
 
     async def warm_up(self) -> None:
@@ -165,18 +175,19 @@ class LLMClient:
     # -- one call ------------------------------------------------------------------------------------
 
     async def _read(self, reading: Reading, dialect: Dialect, key: LeasedKey, observer: CallObserver | None) -> None:
-        told = _Told(reading, observer)
+        mask = Mask(key.secret)
+        told = _Told(reading, observer, mask=mask)
         ask = dialect.ask(reading.request, secret=key.secret)
         async with self._watched(reading) as watch, self._wire.open(ask, provider=dialect.provider) as answer:
             if answer.status != OK:
-                raise dialect.fault(await answer.fault())
+                raise dialect.fault(mask.fault(await answer.fault()))
             reading.opened(answer.headers)
             told.again()
             async with aclosing(answer.events()) as events:
                 async for event in events:
                     if reading.done:
                         continue  # read to the end, so that the connection can be used again
-                    if reading.feed(event):
+                    if reading.feed(mask.text(event)):
                         watch.progressed(done=reading.done)
                         told.again()
 
@@ -199,9 +210,11 @@ class LLMClient:
     async def _with_what_is_known(
         self, error: ProviderError, reading: Reading, dialect: Dialect, key: LeasedKey
     ) -> ProviderError:
-        error = _without_secret(error, key)
+        error = _masked(error, key)
+        mask = Mask(key.secret)
         error.key_fingerprint = key.fingerprint
-        error.partial = reading.text
+        error.key_id = key.key_id
+        error.partial = mask.text(reading.text)
         error.request_id = reading.request_id
         error.usage = reading.usage
         error.cost_usd = reading.cost_usd
@@ -255,29 +268,29 @@ class LLMClient:
             raise UnknownProvider(provider, known=list(self._dialects))
         return self._dialects[provider]
 
-    async def _key(self, dialect: Dialect) -> LeasedKey:
+    async def _key(self, dialect: Dialect, *, owner: int | None) -> LeasedKey:
         try:
-            return await self._keys.acquire(dialect.provider)
+            return await self._keys.acquire(dialect.provider, owner=owner)
         except NoProviderKey:
-            if dialect.needs_key:
+            if dialect.needs_key or owner is not None:
                 raise
             return LeasedKey(provider=dialect.provider, secret="", fingerprint="")
 
 
-def _without_secret(error: ProviderError, key: LeasedKey) -> ProviderError:
+def _masked(error: ProviderError, key: LeasedKey) -> ProviderError:
     """Return the error without the key, which some servers repeat when they refuse it."""
-    if len(key.secret) >= SHORTEST_SECRET:
-        error.message = error.message.replace(key.secret, "***")
-        error.args = (error.message,)
+    error.message = Mask(key.secret).text(error.message)
+    error.args = (error.message,)
     return error
 
 
 class _Told:
     """What an observer has heard of a reading, so that it hears each thing once."""
 
-    def __init__(self, reading: Reading, observer: CallObserver | None) -> None:
+    def __init__(self, reading: Reading, observer: CallObserver | None, *, mask: Mask) -> None:
         self._reading = reading
         self._observer = observer
+        self._mask = mask
         self._request_id: str | None = None
         self._usage: Usage | None = None
         self._pieces = 0
@@ -291,11 +304,17 @@ class _Told:
             self._request_id = reading.request_id
             observer.identified(reading.request_id)
         for piece in reading.pieces[self._pieces :]:
-            observer.received(piece)
+            self._hear(self._mask.piece(piece))
         self._pieces = len(reading.pieces)
+        if reading.done or reading.finish:
+            self._hear(self._mask.rest())
         if reading.usage is not None and reading.usage != self._usage:
             self._usage = reading.usage
             observer.counted(reading.usage, cost_usd=reading.cost_usd)
+
+    def _hear(self, text: str) -> None:
+        if text and self._observer is not None:
+            self._observer.received(text)
 
 
 class _Watch:

@@ -19,6 +19,7 @@ say what is known, so that the platform's loss is on record.
 
 from decimal import Decimal
 from typing import ClassVar
+from uuid import UUID
 
 from bottega.core.errors import AppError
 from bottega.llm.types import Usage
@@ -40,6 +41,7 @@ class ProviderError(AppError):
         request_id: str | None = None,
         partial: str = "",
         key_fingerprint: str = "",
+        key_id: UUID | None = None,
     ) -> None:
         super().__init__(message)
         self.provider = provider
@@ -50,6 +52,7 @@ class ProviderError(AppError):
         self.partial = partial
         self.key_fingerprint = key_fingerprint
         self.another_key_ready = False
+        self.key_id = key_id
 
 
 class RateLimited(ProviderError):

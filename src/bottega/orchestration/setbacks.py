@@ -19,7 +19,15 @@ from bottega.orchestration.state import RunState, StopCode
 
 PROVIDER_FAILURES = 6  # in a row, each after the gateway's own retries
 BACKOFF_SECONDS, BACKOFF_CAP_SECONDS = 2.0, 600.0
-_CONFIGURATION = {"no_provider_key", "unknown_provider", "unpriced_model", "invalid_price", "sandbox_unavailable"}
+_CONFIGURATION = {
+    "no_provider_key",
+    "no_own_key",
+    "key_unreadable",
+    "unknown_provider",
+    "unpriced_model",
+    "invalid_price",
+    "sandbox_unavailable",
+}
 TOP_UP_CHOICES = ("add credits, then resume", "cancel: stop here; what was accepted stays")
 LIMIT_CHOICES = ("raise the project's limit, then resume", "cancel: stop here; what was accepted stays")
 RESUME_CHOICES = ("resume: try again from here", "cancel: stop here; what was accepted stays")

@@ -1,5 +1,6 @@
 """Finding people. One Telegram account is one person; without Telegram, one name on this installation is."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -32,6 +33,18 @@ async def find_or_create(
     if username is not None and username.strip():
         return await _by_name(session, username=username.strip())
     raise NobodyNamed("An account needs a Telegram id or a name.")
+
+
+async def find_named(session: AsyncSession, *, username: str) -> int | None:
+    """Return the person of this name who has no Telegram, if there is one."""
+    find = select(User.id).where(User.username == username, User.telegram_user_id.is_(None)).order_by(User.id).limit(1)
+    return (await session.scalars(find)).one_or_none()
+
+
+async def names_of(session: AsyncSession, *, ids: Collection[int]) -> dict[int, str]:
+    """Return what people are called here: their name, or else their account's number."""
+    rows = (await session.execute(select(User.id, User.username).where(User.id.in_(ids)))).all()
+    return {row.id: row.username or f"account {row.id}" for row in rows}
 
 
 async def _by_telegram(session: AsyncSession, *, telegram_user_id: int, username: str | None) -> Person:

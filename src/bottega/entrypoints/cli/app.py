@@ -27,6 +27,7 @@ _COMMANDS = {
     "credits": ("bottega.entrypoints.cli.credits:credits", "See and add credits."),
     "payments": ("bottega.entrypoints.cli.payments:payments", "See, refund and reconcile payments."),
     "usage": ("bottega.entrypoints.cli.usage:usage", "See what model calls cost and earned."),
+    "keys": ("bottega.entrypoints.cli.keys:keys", "Keep provider keys, the platform's or somebody's own."),
     "pricing": ("bottega.entrypoints.cli.pricing:pricing", "See and set what models cost."),
     "relay": ("bottega.entrypoints.cli.relay:relay", "Let tools of your own call models, on your credits."),
     "serve": ("bottega.entrypoints.http.serve:serve", "Serve webhooks and the relay over HTTP."),

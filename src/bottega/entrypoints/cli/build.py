@@ -13,13 +13,20 @@ import click
 from bottega.billing.prices import UnpricedModel
 from bottega.bootstrap import App
 from bottega.config import Settings
+from bottega.core.errors import AppError
 from bottega.entrypoints.cli import delivery, dialogue, words
 from bottega.entrypoints.cli.running import Exit, fail, local_username, parse_project_id, run_app
 from bottega.entrypoints.cli.screen import Screen
+from bottega.keys.store import providers_kept
 from bottega.orchestration.events import RunResumed, RunStopped
 from bottega.orchestration.orchestrator import Status
 from bottega.orchestration.state import Phase, RunState, StopCode
 from bottega.projects.tables import Question
+
+
+class NoModels(AppError):
+    code = "no_models"
+    http_status = 503
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +62,6 @@ def build(brief: str | None, file: Path | None, out: Path, yes: bool, answers: P
     """Build a project from BRIEF, in your own words."""
     text = _read_brief(brief, file)
     settings = Settings.load()
-    require_models(settings)
     options = _checked(out=out, yes=yes, answers=answers, as_json=as_json)
     raise SystemExit(run_app(lambda app: start(app, text, options), settings=settings))
 
@@ -67,7 +73,6 @@ def resume(project: str, out: Path, yes: bool, answers: Path | None, as_json: bo
     """Go on with PROJECT (its id) from the step it stopped at."""
     project_id = parse_project_id(project)
     settings = Settings.load()
-    require_models(settings)
     options = _checked(out=out, yes=yes, answers=answers, as_json=as_json)
     raise SystemExit(run_app(lambda app: go_on(app, project_id, options), settings=settings))
 
@@ -89,12 +94,12 @@ def refine(
     """Change the file at PATH of PROJECT (its id) as INSTRUCTION says, and deliver the project again."""
     project_id = parse_project_id(project)
     settings = Settings.load()
-    require_models(settings)
     options = _checked(out=out, yes=yes, answers=answers, as_json=as_json)
     asked = {"path": _as_text(path, what="path"), "instruction": _as_text(instruction, what="instruction")}
 
     async def work(app: App) -> int:
         user_id = await app.local_user(local_username())
+        await require_models(app, user_id=user_id)
         await app.orchestrator.refine(user_id=user_id, project_id=project_id, channel="cli", **asked)
         return await Build(app=app, user_id=user_id, project_id=project_id, options=options).run()
 
@@ -123,11 +128,15 @@ def _as_text(argument: str, *, what: str) -> str:
     return argument
 
 
-def require_models(settings: Settings) -> None:
-    """End the command with one sentence when a model that will be asked has no key."""
-    missing = settings.missing_keys()
+async def require_models(app: App, *, user_id: int) -> None:
+    """Raise NoModels when a model that will be asked has no key, neither set nor kept."""
+    if not app.settings.missing_keys():
+        return
+    async with app.database.transaction() as session:
+        kept = await providers_kept(session, user_id=user_id)
+    missing = app.settings.missing_keys(kept=kept)
     if missing:
-        fail(words.NO_MODELS.format(missing=" and ".join(missing)))
+        raise NoModels(words.NO_MODELS.format(missing=" and ".join(missing)))
 
 
 def _checked(*, out: Path, yes: bool, answers: Path | None, as_json: bool) -> Options:
@@ -139,6 +148,7 @@ def _checked(*, out: Path, yes: bool, answers: Path | None, as_json: bool) -> Op
 async def start(app: App, brief: str, options: Options) -> int:
     """Begin a project; return the command's exit code."""
     user_id = await app.local_user(local_username())
+    await require_models(app, user_id=user_id)
     project_id = await app.orchestrator.start_project(user_id=user_id, channel="cli", brief=brief)
     await _warn_of_few_credits(app, user_id=user_id)
     return await Build(app=app, user_id=user_id, project_id=project_id, options=options).run()
@@ -158,6 +168,7 @@ async def _warn_of_few_credits(app: App, *, user_id: int) -> None:
 async def go_on(app: App, project_id: uuid.UUID, options: Options, *, username: str | None = None) -> int:
     """Go on with a project of this account (by default one's own); return the command's exit code."""
     user_id = await app.local_user(username or local_username())
+    await require_models(app, user_id=user_id)
     state = await app.orchestrator.status(user_id=user_id, project_id=project_id)
     resumes = state.state is not RunState.WAITING and state.phase is not Phase.FINISHED
     if resumes:

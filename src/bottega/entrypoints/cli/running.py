@@ -19,6 +19,7 @@ from bottega.bootstrap import App, open_app
 from bottega.config import Settings
 from bottega.core.errors import AppError
 from bottega.core.log import configure_logging
+from bottega.core.redaction import redacted
 from bottega.entrypoints.relay.host import LocalRelay
 from bottega.llm.types import Gateway
 
@@ -40,7 +41,7 @@ _CODES = dict.fromkeys(("insufficient_credits", "project_limit_reached"), Exit.O
 
 def fail(message: str, *, code: Exit = Exit.USAGE) -> NoReturn:
     """End the command with one message on stderr."""
-    print(message, file=sys.stderr)  # noqa: T201  # the command line speaks
+    print(redacted(message), file=sys.stderr)  # noqa: T201  # the command line speaks
     raise SystemExit(code)
 
 

@@ -21,7 +21,7 @@ SCRIPTED = (
 )
 NO_MODELS = (
     "No model is configured: set {missing} in the environment or in .env (docs/models.md says where to get them),"
-    " or run `bottega demo` to see a build without any."
+    " keep a key with `bottega keys add`, or run `bottega demo` to see a build without any."
 )
 
 DEMO_INTERRUPTED = (
