@@ -9,7 +9,9 @@ import pytest
 from tests.billing.payments.till import Till, open_till, stars_gateway
 from tests.fakes.stripe import signed
 
+from bottega.billing.payments import books
 from bottega.billing.payments.packages import parse_package
+from bottega.billing.payments.telegram_stars import refunded
 from bottega.billing.payments.types import (
     BadSignature,
     Checkout,
@@ -153,6 +155,19 @@ async def test_a_refund_that_the_bot_hears_of_comes_before_or_after_its_payment(
     await pay(till, charge_id=charge_id)
     await till.payments.refunded_payment(amount=80, charge_id=charge_id)
     assert await till.balance() == NOTHING
+
+
+async def test_news_of_two_payments_of_one_order_take_turns(till: Till) -> None:
+    """Else each would render the order without what the other has not committed yet."""
+    checkout = await invoice(till)
+    await pay(till, charge_id="first")
+    async with till.database.transaction() as session:
+        await books.record(session, gateway="telegram_stars", facts=[refunded(charge_id="first", amount=80)])
+        second = asyncio.create_task(pay(till, charge_id="second"))
+        await asyncio.wait([second], timeout=0.2)
+        assert not second.done()
+    await second
+    assert (await till.order(checkout.order_id)).state == "partially_refunded"
 
 
 async def test_a_refund_that_telegram_refuses_takes_no_credits(till: Till) -> None:
