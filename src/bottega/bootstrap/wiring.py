@@ -113,21 +113,15 @@ async def _assemble(
     terms = Terms(markup=settings.billing.markup_factor, credit_value_usd=settings.billing.platform_credit_value_usd)
     prices = PriceBook()
     listeners = Listeners()
-    storage = open_storage(settings, clock=clock)
-    repositories = Repositories(folder=settings.platform.bottega_home / "repositories")
     prompts = Prompts()
-    bench = Workbench(
+    bench = _workbench(
+        settings,
         database=database,
         prompts=prompts,
-        architect_model=models[0],
-        implementer_models=models[1:],
         checks=CheckRunner(sandbox=sandbox, limits=pace.limits),
-        index=CodebaseIndexingService(database=database),
-        repository=repositories,
-        storage=storage,
         quote=_Quotes(database=database, prices=prices, models=models, terms=terms),
-        credit_value_usd=terms.credit_value_usd,
         refiner=refiner,
+        clock=clock,
     )
     metering = _metering(
         settings, database=database, llm=llm, terms=terms, prices=prices, clock=clock, shorten=prompts.shortened
@@ -151,7 +145,7 @@ async def _assemble(
         orchestrator=_orchestrator(settings, bench),
         runner=runner,
         reconciler=reconciler,
-        storage=storage,
+        storage=bench.storage,
         payments=payments,
         events=listeners,
         metering=metering,
@@ -160,6 +154,31 @@ async def _assemble(
         gate=ProjectGate(database=database),
         vault=open_vault(settings),
         chores=_chores(runner, reconciler=reconciler, payments=payments, relay_tokens=relay_tokens),
+    )
+
+
+def _workbench(
+    settings: Settings,
+    *,
+    database: Database,
+    prompts: Prompts,
+    checks: CheckRunner,
+    quote: "_Quotes",
+    refiner: Refiner | None,
+    clock: Clock,
+) -> Workbench:
+    return Workbench(
+        database=database,
+        prompts=prompts,
+        architect_model=settings.models.architect,
+        implementer_models=settings.models.implementers,
+        checks=checks,
+        index=CodebaseIndexingService(database=database),
+        repository=Repositories(folder=settings.platform.bottega_home / "repositories"),
+        storage=open_storage(settings, clock=clock),
+        quote=quote,
+        credit_value_usd=quote.terms.credit_value_usd,
+        refiner=refiner,
     )
 
 
