@@ -215,6 +215,13 @@ def test_what_is_no_encryption_key_stops_the_start_without_being_shown(env: str,
     assert not any(part.strip() and part.strip() in told[0] for part in value.split(","))
 
 
+def test_a_stripe_key_wants_the_secret_that_its_webhooks_are_signed_with() -> None:
+    [told] = problems(STRIPE_SECRET_KEY="sk_test_1")
+    assert told.startswith("STRIPE_WEBHOOK_SECRET: ")
+    assert "sk_test_1" not in told
+    assert load(STRIPE_SECRET_KEY="sk_test_1", STRIPE_WEBHOOK_SECRET="whsec_1").payments.stripe_secret_key
+
+
 def test_every_secret_that_is_set_is_known_to_be_one() -> None:
     settings = load(
         GOOGLE_API_KEY="g-secret",

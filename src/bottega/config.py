@@ -212,6 +212,12 @@ class PaymentSettings(_Group):
     )
     payment_currency: str = Field(default="usd", pattern="^[a-z]{3}$")
 
+    @model_validator(mode="after")
+    def _webhooks_can_be_believed(self) -> Self:
+        if self.stripe_secret_key is not None and not self.stripe_webhook_secret:
+            raise ValueError("STRIPE_WEBHOOK_SECRET: set it beside STRIPE_SECRET_KEY, or nobody's payment is credited")
+        return self
+
     @property
     def packages(self) -> tuple[CreditPackage, ...]:
         return tuple(parse_package(text) for text in self.credit_packages)

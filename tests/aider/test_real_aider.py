@@ -18,7 +18,7 @@ from bottega.config import ModelSettings, Settings
 from bottega.entrypoints.cli.demo import SCRIPT, scripted
 from bottega.llm.scripted import ScriptedProvider
 from bottega.llm.types import ModelName
-from bottega.orchestration.orchestrator import Status
+from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState
 from tests.fakes.model_server import FakeModelServer
 from tests.fakes.providers import Ask, FakeProviders, Reply

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from bottega.billing.metering import MeteredLLM
 from bottega.billing.tables import ApiKeyUsage, CreditTransaction
 from bottega.orchestration import advance
-from bottega.orchestration.orchestrator import Status
+from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StepKind, StopCode
 from bottega.orchestration.steps import catalogue
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench

@@ -14,7 +14,7 @@ import pytest
 from bottega.bootstrap import Pace
 from bottega.config import ModelSettings
 from bottega.orchestration import events
-from bottega.orchestration.orchestrator import Status
+from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StopCode
 from bottega.projects.repository import ProjectRepository
 from bottega.sandbox.types import Limits

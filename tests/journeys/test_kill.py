@@ -21,7 +21,7 @@ from sqlalchemy import func, select, update
 
 from bottega.billing.tables import ApiKeyUsage, CreditHold
 from bottega.orchestration.journal import CLAIMS_WITHOUT_PROGRESS
-from bottega.orchestration.orchestrator import Status
+from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StepKind, StopCode
 from bottega.orchestration.tables import Step
 from bottega.projects.repository import ProjectRepository

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bottega.bootstrap import open_app
 from bottega.orchestration import events
-from bottega.orchestration.orchestrator import Status
+from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StopCode
 from bottega.orchestration.tables import Run, Task
 from bottega.projects.todo import TodoState, parse_todo

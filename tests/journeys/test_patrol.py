@@ -16,8 +16,8 @@ from bottega.billing.types import Cause, TransactionType
 from bottega.bootstrap import Pace
 from bottega.entrypoints.cli.app import main
 from bottega.orchestration import events, funding
-from bottega.orchestration.orchestrator import Status
 from bottega.orchestration.runner import InProcessRunner
+from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StopCode
 from bottega.orchestration.tables import Run, RunEvent, Step
 from bottega.projects.tables import Project

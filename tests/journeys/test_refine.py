@@ -19,7 +19,7 @@ from bottega.bootstrap import Pace
 from bottega.llm.scripted import ScriptedProvider, stem_of
 from bottega.llm.types import CallObserver, Completion, CompletionRequest
 from bottega.orchestration import events
-from bottega.orchestration.orchestrator import NothingToDo, Status
+from bottega.orchestration.orchestrator import NothingToDo
 from bottega.orchestration.refining import (
     MAX_INSTRUCTION_CHARACTERS,
     EmptyInstruction,
@@ -28,6 +28,7 @@ from bottega.orchestration.refining import (
     TooFewCredits,
     UnknownFile,
 )
+from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState
 from bottega.orchestration.tables import Run, Task
 from bottega.projects.paths import UnsafePath

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from bottega.bootstrap import Pace, RefinerUnavailable
 from bottega.llm.scripted import stem_of
-from bottega.orchestration.orchestrator import Status
+from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StopCode
 from bottega.orchestration.tables import Step
 from bottega.sandbox.fence import can_fence

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from bottega.billing.ledger import adjust, grant
 from bottega.billing.types import Cause, TransactionType
 from bottega.orchestration import events
-from bottega.orchestration.orchestrator import Status
+from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StopCode
 from bottega.orchestration.tables import Step
 from bottega.projects.service import UnknownProject

@@ -14,7 +14,7 @@ from bottega.orchestration import journal
 from bottega.orchestration.events import DrivenElsewhere
 from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS
 from bottega.orchestration.journal import LEASE
-from bottega.orchestration.orchestrator import Status
+from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StopCode
 from bottega.orchestration.tables import Run
 from tests.journeys import scripts

@@ -8,7 +8,6 @@ cancelled at any await: what was begun is finished or undone first. Whoever has 
 provider with it and the platform's fee to us: which it is, is settled once per attempt, with its hold.
 """
 
-import asyncio
 import itertools
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -21,28 +20,23 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.billing import ledger
+from bottega.billing.attempt import Owed, Started, ending_of, owed_for
 from bottega.billing.ledger import InsufficientCredits, PriceWithdrawn
 from bottega.billing.observation import Observation
 from bottega.billing.prices import PriceBook
 from bottega.billing.pricing import (
-    Price,
-    believable,
     charge_credits,
-    cost_of,
-    cost_usd,
     estimated_usage,
-    is_implausible,
     output_tokens_within,
     price_cap,
     worst_case_usd,
 )
-from bottega.billing.types import Call, CallStatus, Cost, CostSource, Hold, Outcome, Terms, Uncharged
+from bottega.billing.types import Call, CallStatus, Outcome, Terms, Uncharged
 from bottega.core.clock import Clock
-from bottega.core.errors import AppError
 from bottega.core.finishing import to_the_end
 from bottega.db.transaction import Database
-from bottega.llm.errors import Interrupted, ProviderError, Stalled
-from bottega.llm.types import CallObserver, Completion, CompletionRequest, FinishReason, Gateway, Usage
+from bottega.llm.errors import ProviderError
+from bottega.llm.types import CallObserver, Completion, CompletionRequest, FinishReason, Gateway
 
 _log = structlog.get_logger()
 _SMALLEST_SHARE = 4  # a reply cut below a quarter of what was asked for is not worth paying for
@@ -165,28 +159,6 @@ class Metering:
             await llm.settle(session)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Started:
-    """An attempt whose hold is committed; `request` may allow less output than was `asked` for."""
-
-    hold: Hold
-    price: Price
-    terms: Terms
-    request: CompletionRequest
-    asked: CompletionRequest
-
-    @property
-    def is_shortened(self) -> bool:
-        return self.request.max_output_tokens < self.asked.max_output_tokens
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Owed:
-    usage_id: int
-    credits: Decimal
-    outcome: Outcome
-
-
 class MeteredLLM:
     """One step's model. Attempts are numbered through its life, so that every call key is used once."""
 
@@ -211,7 +183,7 @@ class MeteredLLM:
         self._on_retry = on_retry
         self._may_shorten = may_shorten
         self._numbers = itertools.count(1)
-        self._owed: list[_Owed] = []
+        self._owed: list[Owed] = []
 
     async def complete(self, request: CompletionRequest, *, observer: CallObserver | None = None) -> Completion:
         """Answer, trying again as the retry policy says. Text goes to the observer as it arrives.
@@ -264,7 +236,7 @@ class MeteredLLM:
             outcome = replace(owed.outcome, error_code=error_code)
             await ledger.void(session, usage_id=owed.usage_id, status=status, outcome=outcome)
 
-    async def _attempt(self, started: _Started, observation: Observation) -> Completion:
+    async def _attempt(self, started: Started, observation: Observation) -> Completion:
         begun = self._metering.clock.monotonic()
         try:
             completion = await self._metering.llm.complete(started.request, observer=observation)
@@ -272,14 +244,14 @@ class MeteredLLM:
             elapsed_ms = int((self._metering.clock.monotonic() - begun) * 1000)
             await to_the_end(self._void(started, observation, error=error, elapsed_ms=elapsed_ms))
             raise
-        owed = _owed(started, completion=completion)
+        owed = owed_for(started, completion=completion)
         if completion.finish is FinishReason.LENGTH and started.is_shortened:
             await to_the_end(self._give_up_shortened(started.asked, owed, terms=started.terms))
         self._owed.append(owed)
         await observation.recorded()
         return completion
 
-    async def _give_up_shortened(self, request: CompletionRequest, owed: _Owed, *, terms: Terms) -> NoReturn:
+    async def _give_up_shortened(self, request: CompletionRequest, owed: Owed, *, terms: Terms) -> NoReturn:
         """Charge nothing for a reply that was cut because the credits allowed no longer one; say what it would take."""
         async with self._metering.database.transaction() as session:
             outcome = replace(owed.outcome, error_code="short_of_credits")
@@ -289,7 +261,7 @@ class MeteredLLM:
         needed = charge_credits(worst_case_usd(price, request), terms=terms)
         raise InsufficientCredits(needed=needed, available=available)
 
-    async def _start(self, request: CompletionRequest) -> _Started:
+    async def _start(self, request: CompletionRequest) -> Started:
         """Hold the worst case; when that is too much, that of a shorter reply; at a price replaced meanwhile, again."""
         call_key = f"{self._operation_key}:{self._lease_token}:{next(self._numbers)}"
         try:
@@ -303,7 +275,7 @@ class MeteredLLM:
                 raise
             return replace(await self._hold(shorter, call_key=call_key), asked=request)
 
-    async def _hold(self, request: CompletionRequest, *, call_key: str) -> _Started:
+    async def _hold(self, request: CompletionRequest, *, call_key: str) -> Started:
         async with self._metering.database.transaction() as session:
             price = await self._metering.prices.price(session, model=request.model)
             terms, owner = await self._terms(session, request)
@@ -322,7 +294,7 @@ class MeteredLLM:
             credits = charge_credits(worst_case_usd(price, request), terms=terms)
             held = await ledger.hold(session, call=call, credits=credits, ttl_seconds=self._metering.hold_ttl_seconds)
         sent = replace(request, price_cap=price_cap(price, request), own_keys_of=owner)
-        return _Started(hold=held, price=price, terms=terms, request=sent, asked=request)
+        return Started(hold=held, price=price, terms=terms, request=sent, asked=request)
 
     async def _terms(self, session: AsyncSession, request: CompletionRequest) -> tuple[Terms, int | None]:
         return await self._metering.terms_for(session, user_id=self._user_id, provider=request.model.provider)
@@ -341,67 +313,15 @@ class MeteredLLM:
             return None
         return self._metering.shorten(request, max_output_tokens=tokens)
 
-    async def _release(self, started: _Started) -> None:
+    async def _release(self, started: Started) -> None:
         """Give back the hold of a call that was never made."""
         outcome = Outcome(error_code="cancelled")
         async with self._metering.database.transaction() as session:
             await ledger.void(session, usage_id=started.hold.usage_id, status=CallStatus.FAILED, outcome=outcome)
 
-    async def _void(
-        self, started: _Started, observation: Observation, *, error: BaseException, elapsed_ms: int
-    ) -> None:
-        status, outcome = _ending(error, observation, price=started.price)
+    async def _void(self, started: Started, observation: Observation, *, error: BaseException, elapsed_ms: int) -> None:
+        status, outcome = ending_of(error, observation, price=started.price)
         outcome = replace(outcome, response_time_ms=elapsed_ms)
         await observation.recorded()
         async with self._metering.database.transaction() as session:
             await ledger.void(session, usage_id=started.hold.usage_id, status=status, outcome=outcome)
-
-
-def _owed(started: _Started, *, completion: Completion) -> _Owed:
-    cost = cost_of(completion, price=started.price, request=started.request)
-    if is_implausible(cost, price=started.price):
-        computed = str(cost_usd(started.price, cost.usage))
-        _log.warning(
-            "billing.cost.implausible",
-            usage_id=started.hold.usage_id,
-            reported_usd=str(cost.exact_usd),
-            computed_usd=computed,
-        )
-    outcome = Outcome(
-        cost=cost,
-        request_id=completion.request_id,
-        key_fingerprint=completion.key_fingerprint,
-        key_id=completion.key_id,
-        response_time_ms=completion.response_time_ms,
-    )
-    credits = charge_credits(cost.exact_usd, terms=started.terms)
-    return _Owed(usage_id=started.hold.usage_id, credits=credits, outcome=outcome)
-
-
-def _ending(error: BaseException, observation: Observation, *, price: Price) -> tuple[CallStatus, Outcome]:
-    """Return how an attempt without a reply ends, with what the provider let us know of its cost."""
-    if isinstance(error, ProviderError):
-        return CallStatus.FAILED, Outcome(
-            cost=_loss(error.usage, said_usd=error.cost_usd, price=price),
-            request_id=error.request_id or observation.request_id,
-            key_fingerprint=error.key_fingerprint,
-            key_id=error.key_id,
-            error_code=error.code,
-            cost_open=isinstance(error, Stalled | Interrupted),
-        )
-    if isinstance(error, AppError):  # before anything was sent: no key, no such provider
-        return CallStatus.FAILED, Outcome(error_code=error.code)
-    return CallStatus.ORPHAN, Outcome(
-        cost=_loss(observation.usage, said_usd=observation.cost_usd, price=price),
-        request_id=observation.request_id,
-        error_code="cancelled" if isinstance(error, asyncio.CancelledError) else "defect",
-        cost_open=True,
-    )
-
-
-def _loss(usage: Usage | None, *, said_usd: Decimal | None, price: Price) -> Cost | None:
-    if (reported := believable(said_usd)) is not None:
-        return Cost(usage=usage or Usage(), exact_usd=reported, source=CostSource.REPORTED)
-    if usage is None:
-        return None
-    return Cost(usage=usage, exact_usd=cost_usd(price, usage), source=CostSource.COMPUTED)

@@ -8,6 +8,9 @@ from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 
 CREDIT_STEP = Decimal("0.00000001")
 USD_STEP = Decimal("0.0000000001")
+_WITHOUT_CENTS = frozenset(
+    {"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf"}
+)
 
 
 def round_up_credits(credits: Decimal) -> Decimal:
@@ -29,3 +32,11 @@ def show_credits(credits: Decimal) -> str:
     small = credits != 0 and abs(credits) < Decimal("0.01")
     step = Decimal("0.0001") if small else Decimal("0.01")
     return f"{credits.quantize(step, rounding=ROUND_HALF_UP):f}"
+
+
+def show_price(amount_minor: int, *, currency: str) -> str:
+    """Return an amount of money, given in its smallest unit, as people write it: 5.00 USD, 80 Stars."""
+    if currency == "XTR":
+        return f"{amount_minor:,} Stars"
+    amount = Decimal(amount_minor) if currency in _WITHOUT_CENTS else Decimal(amount_minor).scaleb(-2)
+    return f"{amount:,f} {currency.upper()}"

@@ -8,7 +8,7 @@ project does not exist here.
 import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 
 from sqlalchemy import func, insert, select, update
@@ -38,7 +38,8 @@ from bottega.orchestration.messages import (
 )
 from bottega.orchestration.runner import is_dead
 from bottega.orchestration.situation import Loaded, load, load_tasks
-from bottega.orchestration.state import Phase, RunState, StopCode, TaskStatus
+from bottega.orchestration.standing import Status, read_status
+from bottega.orchestration.state import Phase, RunState, TaskStatus
 from bottega.orchestration.tables import Run, Task
 from bottega.orchestration.transitions import retried
 from bottega.projects import service as projects
@@ -51,27 +52,6 @@ class NothingToDo(AppError):
 
     code = "nothing_to_do"
     http_status = 409
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """Where a project stands, for any front end."""
-
-    project_id: uuid.UUID
-    run_id: uuid.UUID | None
-    title: str
-    status: str
-    phase: Phase | None
-    state: RunState | None
-    stop_code: StopCode | None
-    reason: str | None
-    todo_markdown: str
-    quote_low_credits: Decimal | None
-    quote_high_credits: Decimal | None
-    credits_charged: Decimal
-    credits_needed: Decimal | None  # while it waits for credits: how many
-    credit_limit: Decimal | None
-    archive_key: str | None
 
 
 class ModelOrchestrator:
@@ -300,26 +280,7 @@ class ModelOrchestrator:
 
     async def status(self, *, user_id: int, project_id: uuid.UUID) -> Status:
         async with self._database.transaction() as session:
-            project = await projects.get_project(session, project_id=project_id, user_id=user_id)
-            statement = select(Run).where(Run.project_id == project_id).order_by(Run.created_at.desc()).limit(1)
-            run = (await session.scalars(statement)).one_or_none()
-        return Status(
-            project_id=project_id,
-            run_id=run.id if run else None,
-            title=project.title,
-            status=project.status,
-            phase=Phase(run.phase) if run else None,
-            state=RunState(run.state) if run else None,
-            stop_code=StopCode(run.stop_code) if run and run.stop_code else None,
-            reason=run.reason if run else None,
-            todo_markdown=project.current_todo_markdown or "",
-            quote_low_credits=project.quote_low_credits,
-            quote_high_credits=project.estimated_credit_cost,
-            credits_charged=project.actual_credit_cost,
-            credits_needed=run.credits_needed if run else None,
-            credit_limit=project.credit_limit,
-            archive_key=project.archive_key,
-        )
+            return await read_status(session, user_id=user_id, project_id=project_id)
 
     async def tasks(self, *, user_id: int, project_id: uuid.UUID) -> tuple[Task, ...]:
         async with self._database.transaction() as session:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bottega.entrypoints.cli import words
+from bottega.core.money import show_price
 from bottega.entrypoints.cli.app import main
 
 ORDER = re.compile(r"[0-9a-f-]{36}")
@@ -66,4 +66,4 @@ def test_in_production_without_stripe_payments_are_off(runner: CliRunner) -> Non
     ],
 )
 def test_money_is_written_as_people_do(amount: int, currency: str, shown: str) -> None:
-    assert words.money(amount, currency=currency) == shown
+    assert show_price(amount, currency=currency) == shown

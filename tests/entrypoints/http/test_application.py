@@ -6,12 +6,14 @@ import socket
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import httpx2
 import pytest
 from structlog.testing import capture_logs
 
+from bottega.billing.payments.types import Order
 from bottega.core.clock import SystemClock
 from bottega.core.errors import AppError
 from bottega.entrypoints.http.application import Parts, create_app
@@ -39,6 +41,21 @@ class Outside:
         if self.raises:
             raise self.raises
         self.received.append((gateway, body, headers))
+
+    async def dev_order(self, *, order_id: uuid.UUID) -> Order:
+        if self.raises:
+            raise self.raises
+        return Order(
+            id=order_id,
+            user_id=1,
+            gateway="development",
+            package="buy_500",
+            credits=Decimal(500),
+            amount_minor=450,
+            currency="usd",
+            livemode=False,
+            payer="1",
+        )
 
     async def dev_pay(self, *, order_id: uuid.UUID) -> None:
         if self.raises:
@@ -204,6 +221,7 @@ async def test_the_development_checkout_pays_with_one_button(http: httpx2.AsyncC
     page = await http.get(f"/dev/checkout/{order}")
     assert page.status_code == 200
     assert page.text.count("<button>") == 1
+    assert "500.00 credits for 4.50 USD" in page.text
     assert "form-action 'self'" in page.headers["content-security-policy"]
     assert outside.paid == []
     assert (await http.post(f"/dev/checkout/{order}")).status_code == 200
@@ -212,6 +230,13 @@ async def test_the_development_checkout_pays_with_one_button(http: httpx2.AsyncC
     assert answer.status_code == 413
     assert (await http.get("/dev/checkout/<script>")).status_code == 404
     assert outside.paid == [order]
+
+
+async def test_a_checkout_leads_back_to_a_page_that_pays_nothing(http: httpx2.AsyncClient, outside: Outside) -> None:
+    for path, said in (("success", "arrive as soon as the payment is confirmed"), ("cancel", "Nothing was paid")):
+        page = await http.get(f"/checkout/{path}?order={uuid.uuid4()}<script>")
+        assert (page.status_code, said in page.text, "<script>" in page.text) == (200, True, False)
+    assert (outside.paid, outside.received) == ([], [])
 
 
 async def test_what_was_not_handed_in_is_not_there(outside: Outside) -> None:

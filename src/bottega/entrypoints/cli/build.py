@@ -19,7 +19,7 @@ from bottega.entrypoints.cli.running import Exit, fail, local_username, parse_pr
 from bottega.entrypoints.cli.screen import Screen
 from bottega.keys.store import providers_kept
 from bottega.orchestration.events import RunResumed, RunStopped
-from bottega.orchestration.orchestrator import Status
+from bottega.orchestration.standing import Status
 from bottega.orchestration.state import Phase, RunState, StopCode
 from bottega.projects.tables import Question
 

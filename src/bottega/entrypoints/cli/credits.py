@@ -14,7 +14,7 @@ from bottega.billing.statement import Movement
 from bottega.billing.types import Cause, TransactionType
 from bottega.bootstrap import App
 from bottega.config import Settings
-from bottega.core.money import show_credits
+from bottega.core.money import show_credits, show_price
 from bottega.entrypoints.cli import words
 from bottega.entrypoints.cli.running import fail, local_username, run_app
 from bottega.entrypoints.cli.tables import as_csv
@@ -133,7 +133,7 @@ def packages() -> None:
     for heading in ("Package", "Credits", "Price", "Telegram Stars"):
         table.add_column(heading)
     for package in settings.payments.packages:
-        price = words.money(package.price_minor, currency=settings.payments.payment_currency)
+        price = show_price(package.price_minor, currency=settings.payments.payment_currency)
         table.add_row(package.name, f"{package.credits:,}", price, f"{package.stars:,}")
     Console().print(table)
 

@@ -10,6 +10,7 @@ from bottega.billing.payments.service import Reconciled, Refunded
 from bottega.billing.payments.types import ListedOrder
 from bottega.bootstrap import App
 from bottega.config import Settings
+from bottega.core.money import show_price
 from bottega.entrypoints.cli import words
 from bottega.entrypoints.cli.running import Exit, fail, run_app
 
@@ -49,7 +50,7 @@ def refund(order: str, amount: int | None) -> None:
         return await app.payments.refund(order_id, amount)
 
     refunded = run_app(work, settings=Settings.load())
-    click.echo(f"Refunded {words.money(refunded.amount_minor, currency=refunded.currency)} of order {order_id}.")
+    click.echo(f"Refunded {show_price(refunded.amount_minor, currency=refunded.currency)} of order {order_id}.")
 
 
 @payments.command()
@@ -78,8 +79,8 @@ def _table(orders: tuple[ListedOrder, ...]) -> Table:
             str(order.id),
             str(order.user_id),
             order.package,
-            words.money(order.amount_minor, currency=order.currency),
-            words.money(listed.refunded_minor, currency=order.currency) if listed.refunded_minor else "",
+            show_price(order.amount_minor, currency=order.currency),
+            show_price(listed.refunded_minor, currency=order.currency) if listed.refunded_minor else "",
             listed.state.value,
             order.gateway,
             f"{listed.created_at:%Y-%m-%d %H:%M}",

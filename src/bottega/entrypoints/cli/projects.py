@@ -14,7 +14,8 @@ from bottega.core.money import show_credits
 from bottega.entrypoints.cli import delivery, words
 from bottega.entrypoints.cli.running import fail, local_username, parse_project_id, run_app
 from bottega.orchestration.messages import named
-from bottega.orchestration.orchestrator import NothingToDo, Status
+from bottega.orchestration.orchestrator import NothingToDo
+from bottega.orchestration.standing import Status
 from bottega.orchestration.state import StopCode
 
 WIDE = 600

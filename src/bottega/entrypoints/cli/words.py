@@ -36,9 +36,6 @@ Implementers), or OPENROUTER_BASE_URL for any OpenAI-compatible server, in the e
 
 SHORT, LONG = 90, 2000  # characters: what fits a line, what fits a screen
 
-_WITHOUT_CENTS = frozenset(
-    {"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf"}
-)
 
 _DOING = {
     "gather": "reading the brief",
@@ -289,14 +286,6 @@ def _some(paths: Sequence[str], limit: int = 3) -> str:
 def _clause(text: str) -> str:
     """Return a sentence that another clause follows."""
     return shown(text).rstrip(".")
-
-
-def money(amount_minor: int, *, currency: str) -> str:
-    """Return an amount as people write it: 5.00 USD, 80 Stars."""
-    if currency == "XTR":
-        return f"{amount_minor:,} Stars"
-    amount = Decimal(amount_minor) if currency in _WITHOUT_CENTS else Decimal(amount_minor).scaleb(-2)
-    return f"{amount:,f} {currency.upper()}"
 
 
 def shown(text: str, *, limit: int = SHORT) -> str:

@@ -4,9 +4,7 @@ It decides nothing: a request becomes one call of an object that was handed in, 
 """
 
 import asyncio
-import html
 import re
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,38 +13,23 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from bottega.core.errors import AppError
+from bottega.entrypoints.http.pages import DevelopmentPayments, add_development_checkout, add_landing_pages
 from bottega.entrypoints.http.protection import Protection, error_body, refuse
 from bottega.entrypoints.relay.body import read_body
 from bottega.entrypoints.relay.router import Relay, relay_routes
 
 WEBHOOK_LIMIT_BYTES = 1024 * 1024
-FORM_LIMIT_BYTES = 4 * 1024
 READY_SECONDS = 2.0
 _GATEWAY = re.compile("[a-z][a-z0-9_]{0,29}")
-_PAGE_POLICY = "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
 
 class Webhooks(Protocol):
     async def receive(self, *, gateway: str, body: bytes, headers: Mapping[str, str]) -> None:
         """Take what a payment provider says; raise an AppError where it is not to be believed."""
         ...
-
-
-class DevelopmentPayments(Protocol):
-    async def dev_pay(self, *, order_id: uuid.UUID) -> None:
-        """Pay an order without money."""
-        ...
-
-
-class UnknownOrder(AppError):
-    code = "unknown_order"
-    http_status = 404
-
-    def __init__(self) -> None:
-        super().__init__("There is no such order.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +54,9 @@ def create_app(parts: Parts) -> FastAPI:
     _add_probes(app, parts.ping)
     if parts.webhooks is not None:
         _add_webhooks(app, parts.webhooks)
+    add_landing_pages(app)
     if parts.development_payments is not None:
-        _add_checkout(app, parts.development_payments)
+        add_development_checkout(app, parts.development_payments)
     app.include_router(relay_routes(parts.relay))
     return app
 
@@ -104,33 +88,3 @@ def _add_webhooks(app: FastAPI, webhooks: Webhooks) -> None:
         body = await read_body(request, limit_bytes=WEBHOOK_LIMIT_BYTES)
         await webhooks.receive(gateway=gateway, body=body, headers=request.headers)
         return JSONResponse({"received": True})
-
-
-def _add_checkout(app: FastAPI, payments: DevelopmentPayments) -> None:
-    @app.get("/dev/checkout/{order_id}", response_model=None)
-    async def page(order_id: str) -> Response:
-        return _page(
-            f"<p>Order {html.escape(str(_order(order_id)))}. No money moves here.</p>"
-            '<form method="post"><button>Pay</button></form>'
-        )
-
-    @app.post("/dev/checkout/{order_id}", response_model=None)
-    async def pay(request: Request, order_id: str) -> Response:
-        await read_body(request, limit_bytes=FORM_LIMIT_BYTES)
-        await payments.dev_pay(order_id=_order(order_id))
-        return _page("<p>Paid. You may close this page.</p>")
-
-
-def _order(text: str) -> uuid.UUID:
-    try:
-        return uuid.UUID(text)
-    except ValueError as error:
-        raise UnknownOrder from error
-
-
-def _page(content: str) -> Response:
-    document = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Development checkout</title>'
-        f"<h1>Development checkout</h1>{content}</html>"
-    )
-    return HTMLResponse(document, headers={"Content-Security-Policy": _PAGE_POLICY})

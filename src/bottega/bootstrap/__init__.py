@@ -1,0 +1,20 @@
+"""The composition root: Settings in, a running App out. Every concrete class is chosen in this folder, nowhere else."""
+
+from bottega.bootstrap.app import PACE, App, Chore, Listeners, Pace
+from bottega.bootstrap.home import HomeUnusable, database_url
+from bottega.bootstrap.providers import RefinerUnavailable, open_gateway, open_price_sync
+from bottega.bootstrap.wiring import open_app
+
+__all__ = [
+    "PACE",
+    "App",
+    "Chore",
+    "HomeUnusable",
+    "Listeners",
+    "Pace",
+    "RefinerUnavailable",
+    "database_url",
+    "open_app",
+    "open_gateway",
+    "open_price_sync",
+]

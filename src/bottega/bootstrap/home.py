@@ -1,0 +1,83 @@
+"""The installation's folder: its secrets, its embedded database, its archives."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bottega.config import Settings
+from bottega.core.clock import Clock, SystemClock
+from bottega.core.errors import AppError
+from bottega.db.embedded import EmbeddedPostgres
+from bottega.delivery.storage import StorageService
+from bottega.keys.encryption import Keyring, Vault
+
+
+class HomeUnusable(AppError):
+    code = "home_unusable"
+
+    def __init__(self, *, home: Path, error: OSError) -> None:
+        super().__init__(
+            f"The folder {home} cannot be used ({error.strerror}). Make it writable, or set BOTTEGA_HOME to another."
+        )
+
+
+@asynccontextmanager
+async def database_url(settings: Settings) -> AsyncIterator[str]:
+    """Yield the URL of the configured server, or of the embedded one, which runs while anybody uses it."""
+    url = settings.database.url
+    if url is not None:
+        yield url
+        return
+
+    make_home(settings.platform.bottega_home)
+    server = EmbeddedPostgres(home=settings.platform.bottega_home, clock=SystemClock())
+    try:
+        yield await server.start()
+    finally:
+        await server.stop()
+
+
+def open_vault(settings: Settings) -> Vault:
+    """Return what kept keys are sealed with: as set, else (in development) with a file of this installation."""
+    home = settings.platform.bottega_home
+    keys = settings.platform.encryption_keys or (_secret(home / "encryption.key"),)
+    return Vault(ring=Keyring(keys), pepper=_secret(home / "fingerprint.key"))
+
+
+def open_storage(settings: Settings, *, clock: Clock) -> StorageService:
+    url = settings.delivery.storage_url
+    if url is None:
+        folder = settings.platform.bottega_home / "storage"
+        folder.mkdir(exist_ok=True)
+        url = folder.as_uri()
+    return StorageService(url=url, signing_key=_secret(settings.platform.bottega_home / "signing.key"), clock=clock)
+
+
+def make_home(home: Path) -> None:
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = home / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise HomeUnusable(home=home, error=error) from error
+
+
+def _secret(path: Path) -> bytes:
+    """Return the secret in a file of ours, made on first use; two processes that start at once agree on one."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        pass
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    fresh.write_bytes(secrets.token_bytes(32))
+    fresh.chmod(0o600)
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()
+    return path.read_bytes()
