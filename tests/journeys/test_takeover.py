@@ -145,7 +145,7 @@ async def test_a_runner_whose_lease_ran_out_cannot_undo_a_wish(
     model.may_answer.set()
     assert await stale is state
     assert await workshop.tasks(begun.project_id) == (), "a plan nobody paid for was written"
-    assert await workshop.calls() == Counter(settled=1, orphan=1)
+    assert await workshop.calls() == Counter(settled=1, fenced=1)
     await workshop.audit()
 
 
