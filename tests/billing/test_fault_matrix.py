@@ -103,7 +103,7 @@ async def run_matrix(
 async def test_the_ledger_equals_the_providers_record_through_every_fault(
     scene: Scene, fake: FakeProviders, client: LLMClient, database_url: str
 ) -> None:
-    await run_matrix(scene, fake, client, database_url=database_url, calls=144, killed=24, at_once=24)
+    await run_matrix(scene, fake, client, database_url=database_url, calls=96, killed=16, at_once=16)
 
 
 @pytest.mark.slow

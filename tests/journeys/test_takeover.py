@@ -55,8 +55,12 @@ async def take_the_lease(workshop: Workshop, status: Status) -> None:
         await journal.seize(session, run=await session.get_one(Run, status.run_id))
 
 
-@pytest.mark.parametrize("pace", [BRISK, CALM], ids=["its heartbeat tells it", "its journal is refused"])
-async def test_a_runner_that_lost_its_lease_changes_nothing(pace: Pace, open_workshop: OpenWorkshop) -> None:
+@pytest.mark.parametrize(
+    ("pace", "end"),
+    [(BRISK, "orphan"), (CALM, "fenced")],
+    ids=["its heartbeat tells it", "its journal is refused"],
+)
+async def test_a_runner_that_lost_its_lease_changes_nothing(pace: Pace, end: str, open_workshop: OpenWorkshop) -> None:
     model = ThoughtfulModel(about="plan-1")
     slow, quick = await open_workshop(llm=model, pace=pace), await open_workshop(scripts.GOOD)
     status = await start(slow)
@@ -67,7 +71,7 @@ async def test_a_runner_that_lost_its_lease_changes_nothing(pace: Pace, open_wor
     model.may_answer.set()
     assert await stale is RunState.DONE
     assert done.state is RunState.DONE
-    assert await quick.calls() == Counter(settled=7, orphan=1)
+    assert await quick.calls() == Counter({"settled": 7, end: 1})
     await quick.audit()
 
 
@@ -141,7 +145,7 @@ async def test_a_runner_whose_lease_ran_out_cannot_undo_a_wish(
     model.may_answer.set()
     assert await stale is state
     assert await workshop.tasks(begun.project_id) == (), "a plan nobody paid for was written"
-    assert await workshop.calls() == Counter(settled=1, orphan=1)
+    assert await workshop.calls() == Counter(settled=1, fenced=1)
     await workshop.audit()
 
 
