@@ -14,6 +14,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy import TextClause, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from tests.billing.ledger_machine import Bench, machine_on, open_bench
 from tests.billing.test_ledger_machine import ROUTINE
 
@@ -228,7 +229,9 @@ def test_the_machine_notices_that(bench: Bench, monkeypatch: pytest.MonkeyPatch,
                 apply(monkeypatch, change)
         with pytest.raises((Exception, pytest.fail.Exception)) as found:
             run_state_machine_as_test(machine_on(bench), settings=SEARCH)
-    print(f"{name}: {' '.join(str(found.value).split())[:150]}")  # noqa: T201 -- shown with -rP
+    assert not isinstance(found.value, DBAPIError) or isinstance(found.value, IntegrityError), "no statement any more"
+    where = next(entry for entry in reversed(found.traceback) if "ledger_machine" in str(entry.path))
+    print(f"{name} -- {found.typename} at: {str(where.statement).strip()}")  # noqa: T201 -- shown with -rP
 
 
 def apply(monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
