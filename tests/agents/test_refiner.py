@@ -252,8 +252,7 @@ async def test_a_file_it_may_not_see_is_left_to_others(refine: Refine) -> None:
 
 def test_a_desk_left_behind_is_swept_and_one_in_use_is_not(desks: Path) -> None:
     with a_desk(desks) as mine:
-        left = desks / "left"
-        (left / "home").mkdir(parents=True)
+        (desks / "left" / "project").mkdir(parents=True)
         sweep(desks)
         assert list(desks.iterdir()) == [mine.folder]
 

@@ -160,7 +160,7 @@ async def test_what_fails_is_repaired(repaired: str, open_workshop: OpenWorkshop
     mended = scripts.edit({"words/__main__.py": scripts.MAIN})
     script: Mapping[str, str] = {
         "rejected": {"verify-T3-1.md": scripts.verdict(met=False, criteria=2, feedback="Handle the dash.")}
-        | {"implement-T3-2.md": good.replace("a hyphen", "the hyphen"), "verify-T3-2.md": scripts.verdict(criteria=2)},
+        | {"implement-T3-2.md": good.replace("A hyphen", "The hyphen"), "verify-T3-2.md": scripts.verdict(criteria=2)},
         "checks failed": {"implement-T3-1.md": breaks, "implement-T3-2.md": good},
         "the README is no longer true": {"implement-T3-1.md": untrue, "implement-T3-2.md": mended},
     }[repaired]
@@ -280,7 +280,8 @@ async def test_what_cannot_be_refined_is_refused_in_words_and_changes_nothing(op
     first = await workshop.build(scripts.BRIEF)
     refused: list[tuple[dict[str, str], type[Exception], str]] = [
         ({"path": "count.py"}, UnknownFile, "Did you mean words/count.py"),
-        ({"path": "words/Count.py"}, UnknownFile, "Did you mean words/count.py"),
+        ({"path": "words/Count.py"}, UnknownFile, r"Did you mean words/count\.py\?$"),
+        ({"path": "words/coumt.py"}, UnknownFile, "Did you mean words/count.py or "),
         ({"path": "a" * 300}, UnsafePath, "longer than 255"),
         ({"path": "zzz"}, UnknownFile, r"no file zzz\.$"),
         ({"path": ""}, UnsafePath, "empty"),

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from bottega.bootstrap import Pace, RefinerUnavailable
+from bottega.agents.refiner import AiderRefiner
+from bottega.bootstrap import Pace, RefinerUnavailable, choose_refiner
+from bottega.config import PlatformSettings, RefinementSettings, Settings
 from bottega.llm.scripted import stem_of
 from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StopCode
@@ -89,6 +92,20 @@ async def test_cancelled_while_it_works_it_ends_within_seconds(open_workshop: Op
     assert stem_of(model.requests[-1]) == "implement-T3-1"
     await left_as_it_was(workshop, first)
     assert await asyncio.to_thread(lambda: list((tmp_path / "home" / "refinements").iterdir())) == []
+
+
+def test_aider_is_used_where_it_is_installed_and_otherwise_done_without(tmp_path: Path) -> None:
+    def chosen(refiner: str, command: Path) -> object:
+        wish = RefinementSettings(refiner=refiner, aider_command=str(command))  # type: ignore[arg-type]
+        platform = PlatformSettings(bottega_home=tmp_path)
+        settings = replace(Settings.load(), platform=platform, refinement=wish)
+        return choose_refiner(settings, server=FakeModelServer())
+
+    command = stand_in(tmp_path, does="pass")
+    assert isinstance(chosen("auto", command), AiderRefiner)
+    assert isinstance(chosen("aider", command), AiderRefiner)
+    assert chosen("auto", tmp_path / "nothing") is None
+    assert chosen("implementer", command) is None
 
 
 async def test_aider_that_is_asked_for_and_not_there_is_a_fault_of_the_settings(

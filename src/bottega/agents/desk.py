@@ -19,6 +19,7 @@ from bottega.core.errors import AppError
 from bottega.projects.paths import UnsafePath, safe_path
 
 _CONFIGURES = (".aider", ".env", ".git")  # how the names begin of what a program like this obeys
+_UNLOCKED = "."  # how the name of a desk begins before it is locked
 _KEPT_BY_GIT = {".gitignore", ".gitkeep"}
 MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES = 400_000, 2_000, 20_000_000
 
@@ -118,10 +119,11 @@ def a_desk(folder: Path) -> Iterator[Desk]:
     """Lend a fresh desk below `folder`, and clear it and those that were left behind."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     sweep(folder)
-    desk = Desk(folder=Path(tempfile.mkdtemp(dir=folder)))
-    lock = os.open(desk.folder, os.O_RDONLY | os.O_DIRECTORY)
+    fresh = Path(tempfile.mkdtemp(dir=folder, prefix=_UNLOCKED))
+    lock = os.open(fresh, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    desk = Desk(folder=fresh.rename(folder / fresh.name.removeprefix(_UNLOCKED)))
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         desk.project.mkdir()
         desk.home.mkdir()
         yield desk
@@ -133,14 +135,15 @@ def a_desk(folder: Path) -> Iterator[Desk]:
 def sweep(folder: Path) -> None:
     """Remove the desks nobody works at: the kernel opens the lock of a process that is gone."""
     for left in folder.iterdir():
+        if left.name.startswith(_UNLOCKED):
+            continue
         try:
             lock = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError:
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if (left / "home").exists():  # one that is still being laid out is not locked yet
-                shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(left, ignore_errors=True)
         except BlockingIOError:
             pass
         finally:

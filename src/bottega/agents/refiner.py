@@ -46,7 +46,10 @@ class RefinementUnusable(UnusableReply):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loan:
-    """Where a borrowed model answers, in OpenAI's dialect, and the token that is good until it is given back."""
+    """Where a borrowed model answers, in OpenAI's dialect, and the token that is good until it is given back.
+
+    `base_url` is what `/chat/completions` is appended to; the token is shown as `Authorization: Bearer`.
+    """
 
     base_url: str
     token: str = field(repr=False)

@@ -153,10 +153,10 @@ def _require(path: str, *, sizes: Mapping[str, int], planned: Collection[str]) -
 
 
 def _close_to(path: str, known: Sequence[str]) -> list[str]:
-    """Return at most three paths that may have been meant: of the same name first, then of a like one."""
+    """Return at most three paths that may have been meant: those of the same name, else of a like one."""
     name = path.rpartition("/")[2].casefold()
     same_name = [other for other in known if other.rpartition("/")[2].casefold() == name]
-    return list(dict.fromkeys([*same_name, *get_close_matches(path, known, n=3, cutoff=0.5)]))[:3]
+    return same_name[:3] or get_close_matches(path, known, n=3, cutoff=0.5)
 
 
 async def start(session: AsyncSession, *, project: Project, asked: Wanted, needed: Decimal) -> bool:
