@@ -1,6 +1,6 @@
 """The real Aider refines a file of the delivered demo: `make test-aider` installs it and runs this.
 
-The providers are fakes on loopback that answer in Aider's own SEARCH/REPLACE text; everything between is real.
+The providers are fakes on loopback that answer in Aider's own SEARCH/REPLACE text; all between is real, the relay too.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from bottega.billing.prices import set_price
 from bottega.billing.pricing import Rates
 from bottega.config import ModelSettings, Settings
 from bottega.entrypoints.cli.demo import SCRIPT, scripted
+from bottega.entrypoints.relay.host import LocalRelay
 from bottega.llm.scripted import ScriptedProvider
 from bottega.llm.types import ModelName
 from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState
-from tests.fakes.model_server import FakeModelServer
 from tests.fakes.providers import Ask, FakeProviders, Reply
 from tests.journeys.conftest import OpenWorkshop, Workshop
 from tests.journeys.scripts import BRIEF, verdict
@@ -43,7 +43,13 @@ async def fake() -> AsyncIterator[FakeProviders]:
 
 
 @pytest.fixture
-async def workshop(fake: FakeProviders, open_workshop: OpenWorkshop) -> Workshop:
+async def relay() -> AsyncIterator[LocalRelay]:
+    async with LocalRelay(models=[ModelName.parse(ARCHITECT), ModelName.parse(IMPLEMENTER)]) as relay:
+        yield relay
+
+
+@pytest.fixture
+async def workshop(fake: FakeProviders, relay: LocalRelay, open_workshop: OpenWorkshop) -> Workshop:
     """Return a workshop with the real Aider and faked providers, on the database of a delivered demo."""
     demo = scripted(Settings.load()).models
     built = await (await open_workshop(models=demo, llm=ScriptedProvider(script=SCRIPT))).build(BRIEF)
@@ -56,7 +62,7 @@ async def workshop(fake: FakeProviders, open_workshop: OpenWorkshop) -> Workshop
         architect_model=ARCHITECT,
         implementer_models=(IMPLEMENTER,),
     )
-    workshop = await open_workshop(models=models, aider=AIDER, model_server=FakeModelServer())
+    workshop = await open_workshop(models=models, aider=AIDER, model_server=relay)
     rates = Rates(input=Decimal("0.50"), cached=Decimal("0.05"), output=Decimal("2.00"))
     async with workshop.app.database.transaction() as session:
         for name in (ARCHITECT, IMPLEMENTER):

@@ -2,7 +2,7 @@
 
 from bottega.bootstrap.app import PACE, App, Chore, Listeners, Pace
 from bottega.bootstrap.home import HomeUnusable, database_url
-from bottega.bootstrap.providers import RefinerUnavailable, open_gateway, open_price_sync
+from bottega.bootstrap.providers import RefinerUnavailable, choose_refiner, open_gateway, open_price_sync
 from bottega.bootstrap.wiring import open_app
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Listeners",
     "Pace",
     "RefinerUnavailable",
+    "choose_refiner",
     "database_url",
     "open_app",
     "open_gateway",
