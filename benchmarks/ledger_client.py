@@ -1,7 +1,7 @@
 """One client process of `benchmarks.ledger`: holds and settles as fast as its connections go, for some seconds.
 
-Each cycle is what one model call costs the ledger, in two transactions: `Metering.hold` and a settle in a caller's
-transaction. The count of whole cycles goes to stdout.
+Each cycle is what one model call costs the ledger, in two transactions, as a call of the relay does it:
+`ledger.hold_at_once` and `ledger.settle`, one round trip each. The count of whole cycles goes to stdout.
 """
 
 import asyncio
@@ -69,10 +69,10 @@ async def _cycle(database: Database, orders: Orders, number: int) -> None:
         pricing_id=orders.pricing_id,
         terms=TERMS,
     )
-    async with database.transaction() as session:
-        held = await ledger.hold(session, call=call, credits=HELD, ttl_seconds=600)
-    async with database.transaction() as session:
-        await ledger.settle(session, usage_id=held.usage_id, credits=CHARGED, outcome=Outcome(cost=COST))
+    held = await ledger.hold_at_once(database.autocommit, call=call, credits=HELD, ttl_seconds=600)
+    assert held is not None
+    outcome = Outcome(cost=COST)
+    await ledger.settle(database.autocommit, usage_id=held.usage_id, credits=CHARGED, outcome=outcome)
 
 
 if __name__ == "__main__":

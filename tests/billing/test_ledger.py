@@ -3,12 +3,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
-from tests.billing.scene import MODEL, RATES, Scene, set_scene, usage_costing
+from tests.billing.scene import MODEL, RATES, TERMS, Scene, set_scene, usage_costing
 
 from bottega.billing import ledger
 from bottega.billing.ledger import (
@@ -141,7 +143,10 @@ async def test_a_debt_must_be_paid_before_anything_is_held(database: Database) -
     assert await scene.faults() == []
 
 
-async def test_800_charges_of_one_credit_on_100_over_16_connections_accept_exactly_100(database: Database) -> None:
+@pytest.mark.parametrize("way", ["in transactions", "at once", "both"])
+async def test_800_charges_of_one_credit_on_100_over_16_connections_accept_exactly_100(
+    database: Database, way: str
+) -> None:
     scene = await set_scene(database, credits="100")
     many = Database(url=database.engine.url.render_as_string(hide_password=False), pool_size=16)
     crowd, even = replace(scene, database=many), Terms(markup=Decimal(1), credit_value_usd=Decimal("0.01"))
@@ -156,11 +161,84 @@ async def test_800_charges_of_one_credit_on_100_over_16_connections_accept_exact
             settled = await ledger.settle(session, usage_id=held.usage_id, credits=CREDIT, outcome=Outcome(cost=cost))
         return settled.charged
 
-    charged = await asyncio.gather(*(charge() for _ in range(800)))
+    async def charge_at_once() -> Decimal:
+        at, call = many.autocommit, crowd.call(terms=even)
+        held = await ledger.hold_at_once(at, call=call, credits=CREDIT, ttl_seconds=60)
+        if held is None:
+            return Decimal(0)
+        return (await ledger.settle(at, usage_id=held.usage_id, credits=CREDIT, outcome=Outcome(cost=cost))).charged
+
+    ways = {"in transactions": (charge,), "at once": (charge_at_once,), "both": (charge, charge_at_once)}[way]
+    charged = await asyncio.gather(*(ways[number % len(ways)]() for number in range(800)))
     await many.close()
     assert (charged.count(CREDIT), charged.count(Decimal(0))) == (100, 700)
     assert await scene.money() == (Decimal(0), Decimal(0))
     assert await scene.faults() == []
+
+
+async def test_a_hold_at_once_is_a_hold(database: Database) -> None:
+    scene = await set_scene(database)
+    call = replace(scene.call(), own_key=True, input_tokens_estimated=7)
+    held = await ledger.hold_at_once(database.autocommit, call=call, credits=Decimal("2.5"), ttl_seconds=60)
+    assert held is not None
+    assert held.available == Decimal("97.5")
+    assert await scene.money() == (Decimal(100), Decimal("2.5"))
+    [row] = await scene.calls()
+    assert (row.id, row.hold_id, row.call_key, row.own_key) == (held.usage_id, held.id, call.call_key, True)
+    assert (row.markup_factor, row.pricing_id, row.input_tokens_estimated) == (TERMS.markup, scene.price.id, 7)
+    voided = await ledger.void(
+        database.autocommit, usage_id=held.usage_id, status=CallStatus.FAILED, outcome=Outcome(error_code="overloaded")
+    )
+    assert voided
+    assert await scene.money() == (Decimal(100), Decimal(0))
+    assert await scene.faults() == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"project_id": new_id()},
+        {"user_id": 4_000_000},
+        {"pricing_id": 4_000_000},
+        {"credits": Decimal("100.00000001")},
+        {"limit": "50"},
+        {"held_before": True},
+        {"suspended": True},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+async def test_a_hold_at_once_that_has_anything_in_its_way_leaves_no_trace(
+    database: Database, changes: dict[str, Any]
+) -> None:
+    scene = await set_scene(database)
+    of_call = {name: value for name, value in changes.items() if name in {"project_id", "user_id", "pricing_id"}}
+    call, before = scene.call(**of_call), (Decimal(100), Decimal(0))
+    if "limit" in changes:
+        await scene.limit_project(changes["limit"])
+    if "held_before" in changes:
+        await scene.void(await scene.hold("1", call=call))
+    if "suspended" in changes:
+        async with database.transaction() as session:
+            await session.execute(update(User).values(status="suspended"))
+    calls = len(await scene.calls())
+    credits = changes.get("credits", Decimal(1))
+    assert await ledger.hold_at_once(database.autocommit, call=call, credits=credits, ttl_seconds=60) is None
+    assert (await scene.money(), len(await scene.calls())) == (before, calls)
+    assert await scene.faults() == []
+
+
+async def test_a_statement_by_itself_survives_a_server_that_hung_up(database: Database) -> None:
+    scene = await set_scene(database)
+    end = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    many = Database(url=database.engine.url.render_as_string(hide_password=False), pool_size=1)
+    at = many.autocommit
+    assert await ledger.hold_at_once(at, call=scene.call(), credits=Decimal(1), ttl_seconds=60)
+    async with database.transaction() as session:
+        await session.execute(end)
+    with pytest.raises((asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError)):
+        await ledger.hold_at_once(at, call=scene.call(), credits=Decimal(1), ttl_seconds=60)
+    assert await ledger.hold_at_once(at, call=scene.call(), credits=Decimal(1), ttl_seconds=60)
+    await many.close()
 
 
 NO_AMOUNTS = [*map(Decimal, ("NaN", "sNaN", "Infinity", "-Infinity", "-1", "-0.00000001", "0.000000001", "1E12"))]

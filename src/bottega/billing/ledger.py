@@ -2,7 +2,8 @@
 
 A balance is the sum of its transactions, and rows never change: a correction is a new row. What a person can spend is
 balance - held, where held is the sum of the open holds. A hold leaves `open` exactly once: settled, voided or expired.
-Every function works inside the caller's transaction; none commits.
+Every function works inside the caller's transaction; none commits. Those that take `at` are one statement, atomic by
+itself: they may as well be a transaction of their own.
 """
 
 import uuid
@@ -18,6 +19,7 @@ from bottega.billing.types import Call, CallStatus, Cause, Entry, Hold, Outcome,
 from bottega.core.errors import AppError
 from bottega.core.ids import new_id
 from bottega.core.money import round_up_credits, round_up_usd, show_credits
+from bottega.db.transaction import Autocommit, Execution
 from bottega.llm.types import Usage
 from bottega.users.tables import User
 
@@ -161,9 +163,31 @@ async def hold(session: AsyncSession, *, call: Call, credits: Decimal, ttl_secon
     Raises InsufficientCredits, ProjectLimitReached, PriceWithdrawn, AccountInactive, NotTheirProject, CallAlreadyHeld,
     InvalidAmount.
     """
-    hold_id = new_id()
-    given = {
-        "hold_id": hold_id,
+    given = _hold_of(call, credits=credits, ttl_seconds=ttl_seconds)
+    row = (await session.execute(sql.HOLD, given)).one_or_none()
+    if row is None:
+        raise await _refusal(session, call=call, credits=credits)
+    held = Hold(id=given["hold_id"], usage_id=row.usage_id, credits=credits, available=row.available)
+    if row.credit_limit is not None:
+        await _keep_limit(session, call=call, held=held)
+    return held
+
+
+async def hold_at_once(at: Autocommit, *, call: Call, credits: Decimal, ttl_seconds: float) -> Hold | None:
+    """Do what `hold` does in one round trip, where nothing is in the way.
+
+    None, and nothing reserved, where something is: a limit of the project, or a reason to refuse that `hold` tells.
+    """
+    given = _hold_of(call, credits=credits, ttl_seconds=ttl_seconds)
+    row = (await at.execute(sql.HOLD_UNLIMITED, given)).one_or_none()
+    if row is None:
+        return None
+    return Hold(id=given["hold_id"], usage_id=row.usage_id, credits=credits, available=row.available)
+
+
+def _hold_of(call: Call, *, credits: Decimal, ttl_seconds: float) -> dict[str, Any]:
+    return {
+        "hold_id": new_id(),
         "call_key": call.call_key,
         "operation_key": call.operation_key,
         "user_id": call.user_id,
@@ -178,34 +202,27 @@ async def hold(session: AsyncSession, *, call: Call, credits: Decimal, ttl_secon
         "own_key": call.own_key,
         "input_tokens_estimated": call.input_tokens_estimated,
     }
-    row = (await session.execute(sql.HOLD, given)).one_or_none()
-    if row is None:
-        raise await _refusal(session, call=call, credits=credits)
-    held = Hold(id=hold_id, usage_id=row.usage_id, credits=credits, available=row.available)
-    if row.credit_limit is not None:
-        await _keep_limit(session, call=call, held=held)
-    return held
 
 
-async def settle(session: AsyncSession, *, usage_id: int, credits: Decimal, outcome: Outcome) -> Settlement:
+async def settle(at: Execution, *, usage_id: int, credits: Decimal, outcome: Outcome) -> Settlement:
     """Charge a call's real price and release its hold; a repeated settle returns the first result.
 
     More than the hold is charged only as far as the balance goes; the rest is on record as unbilled.
     """
     given = {"usage_id": usage_id, "credits": _not_negative(credits), **_facts(outcome)}
-    row = (await session.execute(sql.SETTLE, given)).one_or_none()
+    row = (await at.execute(sql.SETTLE, given)).one_or_none()
     if row is not None:
         return Settlement(charged=row.charged, unbilled=row.unbilled, repeated=False)
-    first = (await session.execute(sql.FIRST_RESULT, {"usage_id": usage_id})).one()
+    first = (await at.execute(sql.FIRST_RESULT, {"usage_id": usage_id})).one()
     return Settlement(charged=first.credits_charged, unbilled=first.credits_unbilled, repeated=True)
 
 
-async def identify(session: AsyncSession, *, usage_id: int, request_id: str) -> None:
+async def identify(at: Execution, *, usage_id: int, request_id: str) -> None:
     """Write down how the provider names a call under way; nothing happens to one that has ended or has a name."""
-    await session.execute(sql.IDENTIFY, {"usage_id": usage_id, "request_id": request_id})
+    await at.execute(sql.IDENTIFY, {"usage_id": usage_id, "request_id": request_id})
 
 
-async def void(session: AsyncSession, *, usage_id: int, status: CallStatus, outcome: Outcome) -> bool:
+async def void(at: Execution, *, usage_id: int, status: CallStatus, outcome: Outcome) -> bool:
     """Release a call's hold without charging; what it cost is the platform's loss. False when it had ended before.
 
     Where the provider may have billed a call whose cost nobody knows, it is due to be asked for (`reconcile.py`).
@@ -217,7 +234,7 @@ async def void(session: AsyncSession, *, usage_id: int, status: CallStatus, outc
         "cost_open": outcome.cost_open,
         **_facts(outcome),
     }
-    return (await session.execute(sql.VOID, given)).one_or_none() is not None
+    return (await at.execute(sql.VOID, given)).one_or_none() is not None
 
 
 async def sweep(session: AsyncSession, *, limit: int = 500) -> int:

@@ -68,6 +68,12 @@ WITH price AS (
 SELECT usage.id AS usage_id, person.available, (SELECT credit_limit FROM project) AS credit_limit FROM usage, person
 """)
 
+_WITHIN_LIMIT = """AND (credit_limit IS NULL OR credit_limit >= CAST(:credits AS numeric) + actual_credit_cost + (
+          SELECT COALESCE(sum(credits_amount), 0) FROM credit_holds
+          WHERE user_id = :user_id AND project_id = projects.id AND state = 'open'))"""
+# A limit wants a second look in the same transaction; without one this statement is the whole of it.
+HOLD_UNLIMITED = text(HOLD.text.replace(_WITHIN_LIMIT, "AND credit_limit IS NULL"))
+
 PROJECT_LEFT = text("""
 SELECT credit_limit - actual_credit_cost - (
     SELECT COALESCE(sum(credits_amount), 0) FROM credit_holds

@@ -25,16 +25,17 @@ from bottega.billing.ledger import InsufficientCredits, PriceWithdrawn
 from bottega.billing.observation import Observation
 from bottega.billing.prices import PriceBook
 from bottega.billing.pricing import (
+    Price,
     charge_credits,
     estimated_usage,
     output_tokens_within,
     price_cap,
     worst_case_usd,
 )
-from bottega.billing.types import Call, CallStatus, Outcome, Terms, Uncharged
+from bottega.billing.types import Call, CallStatus, Hold, Outcome, Terms, Uncharged
 from bottega.core.clock import Clock
 from bottega.core.finishing import to_the_end
-from bottega.db.transaction import Database
+from bottega.db.transaction import Database, Execution
 from bottega.llm.errors import ProviderError
 from bottega.llm.types import CallObserver, Completion, CompletionRequest, FinishReason, Gateway
 
@@ -59,14 +60,14 @@ def only_shorter(request: CompletionRequest, *, max_output_tokens: int) -> Compl
 
 
 class OwnKeys(Protocol):
-    async def __call__(self, session: AsyncSession, *, user_id: int, provider: str) -> bool:
+    async def __call__(self, at: Execution, *, user_id: int, provider: str) -> bool:
         """Tell whether this person's calls to this provider go to keys of their own."""
         ...
 
 
-async def no_own_keys(session: AsyncSession, *, user_id: int, provider: str) -> bool:
+async def no_own_keys(at: Execution, *, user_id: int, provider: str) -> bool:
     """Say that everybody's calls go to the platform's keys."""
-    del session, user_id, provider
+    del at, user_id, provider
     return False
 
 
@@ -91,9 +92,9 @@ class Metering:
     own_keys: OwnKeys = no_own_keys
     own_key_fee: Decimal = Decimal(0)
 
-    async def terms_for(self, session: AsyncSession, *, user_id: int, provider: str) -> tuple[Terms, int | None]:
+    async def terms_for(self, *, user_id: int, provider: str) -> tuple[Terms, int | None]:
         """Return by what a call of this person's is charged, and whose own keys pay for it, if not the platform's."""
-        if await self.own_keys(session, user_id=user_id, provider=provider):
+        if await self.own_keys(self.database.autocommit, user_id=user_id, provider=provider):
             return replace(self.terms, markup=self.own_key_fee), user_id
         return self.terms, None
 
@@ -152,11 +153,7 @@ class Metering:
         except BaseException:
             await llm.abandon(status="failed", error_code="defect")
             raise
-        await to_the_end(self._settle(llm))
-
-    async def _settle(self, llm: "MeteredLLM") -> None:
-        async with self.database.transaction() as session:
-            await llm.settle(session)
+        await to_the_end(llm.settle(self.database.autocommit))
 
 
 class MeteredLLM:
@@ -207,13 +204,11 @@ class MeteredLLM:
                 await self._metering.clock.sleep(delay)
         raise AssertionError  # itertools.count does not end
 
-    async def settle(self, session: AsyncSession) -> Decimal:
-        """Charge every reply in the caller's transaction and return the credits. Safe to repeat."""
+    async def settle(self, at: Execution) -> Decimal:
+        """Charge every reply, in the caller's transaction where there is one; return the credits. Safe to repeat."""
         charged = Decimal(0)
         for owed in self._owed:
-            settlement = await ledger.settle(
-                session, usage_id=owed.usage_id, credits=owed.credits, outcome=owed.outcome
-            )
+            settlement = await ledger.settle(at, usage_id=owed.usage_id, credits=owed.credits, outcome=owed.outcome)
             charged += settlement.charged
             if settlement.unbilled and not settlement.repeated:
                 _log.warning("billing.call.unbilled", usage_id=owed.usage_id, credits=str(settlement.unbilled))
@@ -276,34 +271,43 @@ class MeteredLLM:
             return replace(await self._hold(shorter, call_key=call_key), asked=request)
 
     async def _hold(self, request: CompletionRequest, *, call_key: str) -> Started:
-        async with self._metering.database.transaction() as session:
-            price = await self._metering.prices.price(session, model=request.model)
-            terms, owner = await self._terms(session, request)
-            call = Call(
-                call_key=call_key,
-                operation_key=self._operation_key,
-                user_id=self._user_id,
-                project_id=self._project_id,
-                task_key=self._task_key or request.subject or None,
-                task_type=request.purpose.value,
-                pricing_id=price.id,
-                terms=terms,
-                own_key=owner is not None,
-                input_tokens_estimated=estimated_usage(request, text="").input_tokens,
-            )
-            credits = charge_credits(worst_case_usd(price, request), terms=terms)
-            held = await ledger.hold(session, call=call, credits=credits, ttl_seconds=self._metering.hold_ttl_seconds)
+        price = await self._price(request)
+        terms, owner = await self._terms(request)
+        call = Call(
+            call_key=call_key,
+            operation_key=self._operation_key,
+            user_id=self._user_id,
+            project_id=self._project_id,
+            task_key=self._task_key or request.subject or None,
+            task_type=request.purpose.value,
+            pricing_id=price.id,
+            terms=terms,
+            own_key=owner is not None,
+            input_tokens_estimated=estimated_usage(request, text="").input_tokens,
+        )
+        held = await self._held(call, credits=charge_credits(worst_case_usd(price, request), terms=terms))
         sent = replace(request, price_cap=price_cap(price, request), own_keys_of=owner)
         return Started(hold=held, price=price, terms=terms, request=sent, asked=request)
 
-    async def _terms(self, session: AsyncSession, request: CompletionRequest) -> tuple[Terms, int | None]:
-        return await self._metering.terms_for(session, user_id=self._user_id, provider=request.model.provider)
+    async def _held(self, call: Call, *, credits: Decimal) -> Hold:
+        database, ttl_seconds = self._metering.database, self._metering.hold_ttl_seconds
+        held = await ledger.hold_at_once(database.autocommit, call=call, credits=credits, ttl_seconds=ttl_seconds)
+        if held is not None:
+            return held
+        async with database.transaction() as session:
+            return await ledger.hold(session, call=call, credits=credits, ttl_seconds=ttl_seconds)
+
+    async def _price(self, request: CompletionRequest) -> Price:
+        async with self._metering.database.transaction() as session:  # which costs nothing where the price is known
+            return await self._metering.prices.price(session, model=request.model)
+
+    async def _terms(self, request: CompletionRequest) -> tuple[Terms, int | None]:
+        return await self._metering.terms_for(user_id=self._user_id, provider=request.model.provider)
 
     async def _shortened(self, request: CompletionRequest, *, available: Decimal) -> CompletionRequest | None:
         """Return the request with as much output as the credits allow, or None when that is too little to be of use."""
-        async with self._metering.database.transaction() as session:
-            price = await self._metering.prices.price(session, model=request.model)
-            terms, _ = await self._terms(session, request)
+        price = await self._price(request)
+        terms, _ = await self._terms(request)
         if not terms.markup:
             return None
         budget_usd = available * terms.credit_value_usd / terms.markup
@@ -316,12 +320,12 @@ class MeteredLLM:
     async def _release(self, started: Started) -> None:
         """Give back the hold of a call that was never made."""
         outcome = Outcome(error_code="cancelled")
-        async with self._metering.database.transaction() as session:
-            await ledger.void(session, usage_id=started.hold.usage_id, status=CallStatus.FAILED, outcome=outcome)
+        at = self._metering.database.autocommit
+        await ledger.void(at, usage_id=started.hold.usage_id, status=CallStatus.FAILED, outcome=outcome)
 
     async def _void(self, started: Started, observation: Observation, *, error: BaseException, elapsed_ms: int) -> None:
         status, outcome = ending_of(error, observation, price=started.price)
         outcome = replace(outcome, response_time_ms=elapsed_ms)
         await observation.recorded()
-        async with self._metering.database.transaction() as session:
-            await ledger.void(session, usage_id=started.hold.usage_id, status=status, outcome=outcome)
+        at = self._metering.database.autocommit
+        await ledger.void(at, usage_id=started.hold.usage_id, status=status, outcome=outcome)

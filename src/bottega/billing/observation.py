@@ -57,5 +57,4 @@ class Observation:
             _log.warning("billing.call.unnamed", usage_id=self.usage_id, fault=type(fault).__name__)
 
     async def _record(self, request_id: str) -> None:
-        async with self.database.transaction() as session:
-            await ledger.identify(session, usage_id=self.usage_id, request_id=request_id)
+        await ledger.identify(self.database.autocommit, usage_id=self.usage_id, request_id=request_id)

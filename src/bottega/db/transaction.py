@@ -3,13 +3,21 @@
 Functions that touch rows take a `session` and never commit; whoever opens `Database.transaction()` does, once, at the
 end of the block. No model, payment, chat or sandbox call may happen while one is open: `transaction_open()` says so,
 and the scripted model refuses to answer when it is true.
+
+What is atomic in one statement may be a transaction of its own, in one round trip: `Database.autocommit`. It is for the
+ledger's hot path, and offers of a session only what that needs.
 """
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from functools import cache
+from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+import asyncpg
+from sqlalchemy import TextClause
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 _open: ContextVar[int] = ContextVar("open_transactions", default=0)
 
@@ -25,6 +33,7 @@ class Database:
     def __init__(self, *, url: str, pool_size: int = 10) -> None:
         self.engine = create_async_engine(url, pool_size=pool_size, max_overflow=0, pool_pre_ping=False)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
+        self.autocommit = Autocommit(self.engine)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -38,3 +47,77 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+class Autocommit:
+    """Statements that stand alone: each one round trip, and committed when it returns.
+
+    It goes past the ORM to the driver, on a connection of the same pool: a quarter of the CPU of a session's
+    transaction with one statement in it. Parameters take their types from the statement's casts and columns.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def execute(self, statement: TextClause, given: Mapping[str, Any]) -> "Rows":
+        sql, names = _numbered(statement.text)
+        async with self._engine.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert driver is not None  # noqa: S101  # a connection that was just taken has one
+            try:
+                return Rows(await driver.fetch(sql, *(given[name] for name in names)))
+            except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError):
+                await connection.invalidate()  # the pool is not to lend it again
+                raise
+
+
+Execution = AsyncSession | Autocommit
+"""Where one statement may be executed: in the caller's transaction, or in one of its own."""
+
+
+class Rows:
+    """What came back, in the words of a session's result."""
+
+    def __init__(self, records: Sequence[Mapping[str, Any]]) -> None:
+        self._records = records
+
+    def one_or_none(self) -> "Row | None":
+        if len(self._records) > 1:
+            raise LookupError(f"{len(self._records)} rows where one was expected")
+        return Row(self._records[0]) if self._records else None
+
+    def one(self) -> "Row":
+        row = self.one_or_none()
+        if row is None:
+            raise LookupError("no row where one was expected")
+        return row
+
+    def scalar_one(self) -> Any:
+        return next(iter(self.one()))
+
+
+class Row:
+    """A record whose columns are attributes."""
+
+    def __init__(self, record: Mapping[str, Any]) -> None:
+        self._record = record
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._record[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __iter__(self) -> Any:
+        return iter(self._record.values())
+
+
+_NAME = re.compile(r"(?<![:\w]):(\w+)")
+
+
+@cache
+def _numbered(sql: str) -> tuple[str, tuple[str, ...]]:
+    """Return the SQL with $1, $2, ... for its named parameters, and their names in that order."""
+    names: dict[str, int] = {}
+    numbered = _NAME.sub(lambda found: f"${names.setdefault(found.group(1), len(names) + 1)}", sql)
+    return numbered, tuple(names)

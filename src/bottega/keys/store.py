@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.core.errors import AppError
 from bottega.core.ids import new_id
+from bottega.db.transaction import Execution
 from bottega.keys.encryption import KeyUnreadable, Place, Sealed, Vault
 from bottega.keys.tables import ApiKey
 from bottega.llm.client import KEY_SETTINGS, UnknownProvider
@@ -132,10 +133,14 @@ async def kept_for(session: AsyncSession, *, provider: str, owner: int | None) -
     return await _read(session, ApiKey.provider == provider, _of(owner))
 
 
-async def has_own(session: AsyncSession, *, user_id: int, provider: str) -> bool:
+async def has_own(at: Execution, *, user_id: int, provider: str) -> bool:
     """Tell whether a person brought a key for this provider; a refused one counts until they remove it."""
-    theirs = select(ApiKey.id).where(ApiKey.user_id == user_id, ApiKey.provider == provider, _NOT_REMOVED)
-    return bool((await session.execute(select(theirs.exists()))).scalar_one())
+    return bool((await at.execute(_HAS_OWN, {"user_id": user_id, "provider": provider})).scalar_one())
+
+
+_HAS_OWN = text("""
+SELECT EXISTS (SELECT FROM api_keys WHERE user_id = :user_id AND provider = :provider AND removed_at IS NULL)
+""")
 
 
 async def providers_kept(session: AsyncSession, *, user_id: int) -> frozenset[str]:

@@ -80,6 +80,5 @@ class MeteredAccount:
             may_shorten=False,
         ) as llm:
             completion = await llm.complete(request, observer=observer)
-            async with self.metering.database.transaction() as session:
-                credits = await llm.settle(session)
+            credits = await llm.settle(self.metering.database.autocommit)
         return Answer(completion=completion, credits=credits)
