@@ -11,6 +11,7 @@ from tests.fakes.stripe import signed
 
 from bottega.billing.payments import books
 from bottega.billing.payments.packages import parse_package
+from bottega.billing.payments.service import Refunded
 from bottega.billing.payments.telegram_stars import refunded
 from bottega.billing.payments.types import (
     BadSignature,
@@ -133,7 +134,9 @@ async def test_a_refund_is_whole_and_happens_once(till: Till) -> None:
     await pay(till)
     with pytest.raises(RefundImpossible, match="as a whole"):
         await till.payments.refund(checkout.order_id, 40)
-    await asyncio.gather(till.payments.refund(checkout.order_id), till.payments.refund(checkout.order_id))
+    twins = await asyncio.gather(*(till.payments.refund(checkout.order_id) for _ in "ab"), return_exceptions=True)
+    assert {type(twin) for twin in twins} <= {Refunded, RefundImpossible}  # one may come when all is done
+    assert [twin for twin in twins if isinstance(twin, Refunded)]
     assert await till.balance() == NOTHING
     with pytest.raises(RefundImpossible):
         await till.payments.refund(checkout.order_id)

@@ -1,5 +1,6 @@
 """Payments at the command line, through the development gateway."""
 
+import base64
 import re
 from pathlib import Path
 
@@ -51,7 +52,9 @@ def test_what_cannot_be_done_is_a_sentence(runner: CliRunner, arguments: str, sa
 
 
 def test_in_production_without_stripe_payments_are_off(runner: CliRunner) -> None:
-    refused = runner.invoke(main, ["credits", "buy", "buy_100"], env={"APP_ENV": "production"})
+    key = base64.b64encode(bytes(range(100, 132))).decode()
+    production = {"APP_ENV": "production", "API_KEY_ENCRYPTION_KEY": key}
+    refused = runner.invoke(main, ["credits", "buy", "buy_100"], env=production)
     assert (refused.exit_code, "STRIPE_SECRET_KEY" in refused.output) == (2, True)
 
 
