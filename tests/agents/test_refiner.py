@@ -4,19 +4,19 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.agents import samples
 from tests.fakes.aider import stand_in
-from tests.fakes.model_server import FakeModelServer
 
 from bottega.agents.desk import MAX_FILE_BYTES, a_desk, is_shown, sweep
 from bottega.agents.prompting import Prompts
 from bottega.agents.refiner import CALLS, NOTE_BYTES, AiderRefiner, Refined, RefinementUnusable
 from bottega.agents.types import Assignment
+from bottega.entrypoints.relay.host import LocalRelay
 from bottega.llm.errors import Overloaded
 from bottega.llm.types import Completion, CompletionRequest, FinishReason, ModelName, Purpose, Usage
 from bottega.sandbox.fence import can_fence
@@ -64,7 +64,13 @@ def desks(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def refine(tmp_path: Path, desks: Path) -> Refine:
+async def relay() -> AsyncIterator[LocalRelay]:
+    async with LocalRelay(models=[MODEL, ModelName(provider="google", name="dearest")]) as relay:
+        yield relay
+
+
+@pytest.fixture
+def refine(tmp_path: Path, desks: Path, relay: LocalRelay) -> Refine:
     def start(
         does: str,
         *,
@@ -75,7 +81,7 @@ def refine(tmp_path: Path, desks: Path) -> Refine:
     ) -> "asyncio.Task[Refined]":
         refiner = AiderRefiner(
             command=stand_in(tmp_path, does=does),
-            server=FakeModelServer(),
+            server=relay,
             prompts=Prompts(),
             folder=desks,
             timeout_seconds=timeout_seconds,

@@ -235,7 +235,7 @@ class _Leash:
         return replace(
             request,
             model=self._model,
-            max_output_tokens=min(request.max_output_tokens, OUTPUT_TOKENS),
+            max_output_tokens=OUTPUT_TOKENS,  # Aider does not say how much it wants
             purpose=Purpose.IMPLEMENT,
             subject=self._assignment.task.key,
             attempt=self._assignment.attempt,
