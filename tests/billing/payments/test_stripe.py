@@ -189,6 +189,7 @@ async def test_a_second_delivery_with_other_counts_around_it_is_the_same_event(
         {"stripe-signature": f"t={int(time.time())},v0=abc"},
         {"stripe-signature": "t=99999999999999999999,v1=abc"},
         {"stripe-signature": "ünsigned"},
+        {"stripe-signature": f"t={int(time.time())},v1=ü"},
     ],
 )
 async def test_a_body_without_a_signature_of_ours_is_refused(till: Till, headers: dict[str, str]) -> None:
