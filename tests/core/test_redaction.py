@@ -52,6 +52,10 @@ def test_what_looks_like_a_key_is_replaced_though_nobody_named_it(secret: str) -
     assert redacted(f"Authorization: Bearer {secret}, he said") == "Authorization: Bearer ***, he said"
 
 
+def test_a_bots_token_is_replaced_in_the_addresses_that_hold_it() -> None:
+    assert redacted(f"https://api.telegram.org/bot{UNKNOWN[-1]}/getMe") == "https://api.telegram.org/bot***/getMe"
+
+
 @pytest.mark.parametrize(
     "text", ["task-implementer-of-the-first-kind", "sk-short", "12:30:45", "risk-averse-behaviour"]
 )

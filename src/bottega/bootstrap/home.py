@@ -1,7 +1,9 @@
 """The installation's folder: its secrets, its embedded database, its archives."""
 
+import contextlib
 import os
 import secrets
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +15,8 @@ from bottega.db.embedded import EmbeddedPostgres
 from bottega.delivery.storage import StorageService
 from bottega.keys.encryption import Keyring, Vault
 
+SECRET_BYTES = 32
+
 
 class HomeUnusable(AppError):
     code = "home_unusable"
@@ -20,6 +24,16 @@ class HomeUnusable(AppError):
     def __init__(self, *, home: Path, error: OSError) -> None:
         super().__init__(
             f"The folder {home} cannot be used ({error.strerror}). Make it writable, or set BOTTEGA_HOME to another."
+        )
+
+
+class SecretBroken(AppError):
+    code = "secret_broken"
+
+    def __init__(self, path: Path, *, size: int) -> None:
+        super().__init__(
+            f"The secret in {path} has {size} bytes instead of {SECRET_BYTES}. Restore it from a backup; without one,"
+            " remove the file and a new one is made, which opens nothing that the old one closed."
         )
 
 
@@ -66,18 +80,33 @@ def make_home(home: Path) -> None:
 
 
 def _secret(path: Path) -> bytes:
-    """Return the secret in a file of ours, made on first use; two processes that start at once agree on one."""
+    """Return the secret in a file of ours, made on first use; two processes that start at once agree on one.
+
+    It is on the disk before anything can be closed with it. Raise SecretBroken where the file holds something else.
+    """
+    if not path.exists():
+        _make_secret(path)
+    secret = path.read_bytes()
+    if len(secret) != SECRET_BYTES:  # an empty one would be taken for a key by whoever signs or tells keys apart
+        raise SecretBroken(path, size=len(secret))
+    return secret
+
+
+def _make_secret(path: Path) -> None:
+    # Not named by the process: those of two containers that share the folder may have one number.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")  # nobody else may ever read it
+    fresh = Path(name)
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        pass
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fresh.write_bytes(secrets.token_bytes(32))
-    fresh.chmod(0o600)
-    try:
-        os.link(fresh, path)
-    except FileExistsError:
-        pass
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(SECRET_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, path)
     finally:
         fresh.unlink()
-    return path.read_bytes()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

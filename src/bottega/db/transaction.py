@@ -31,7 +31,13 @@ class Database:
     """An engine and its transactions. `url` is a postgresql+asyncpg URL."""
 
     def __init__(self, *, url: str, pool_size: int = 10) -> None:
-        self.engine = create_async_engine(url, pool_size=pool_size, max_overflow=0, pool_pre_ping=False)
+        self.engine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_pre_ping=False,
+            hide_parameters=True,  # they hold what people and models wrote, and errors are logged
+        )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
         self.autocommit = Autocommit(self.engine)
 

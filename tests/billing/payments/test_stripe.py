@@ -189,6 +189,7 @@ async def test_a_second_delivery_with_other_counts_around_it_is_the_same_event(
         {"stripe-signature": f"t={int(time.time())},v0=abc"},
         {"stripe-signature": "t=99999999999999999999,v1=abc"},
         {"stripe-signature": "ünsigned"},
+        {"stripe-signature": f"t={int(time.time())},v1=ü"},
     ],
 )
 async def test_a_body_without_a_signature_of_ours_is_refused(till: Till, headers: dict[str, str]) -> None:
@@ -463,6 +464,20 @@ async def test_two_operators_who_saw_the_same_order_refund_once(till: Till) -> N
     await asyncio.gather(*wishes)
     assert len(till.stripe.refunds) == 1
     assert await till.balance() == Decimal(50)
+
+
+async def test_a_refund_that_failed_can_be_made_again(till: Till) -> None:
+    """Stripe answers a key it knows with what it answered then, and moves no money."""
+    checkout, session_id = await till.buy()
+    await till.deliver(till.stripe.pay(session_id))
+    await till.payments.refund(checkout.order_id)
+    (first,) = till.stripe.refunds.values()
+    await till.deliver(till.stripe.fail_refund(first))
+    assert await till.balance() == ALL
+    await till.payments.refund(checkout.order_id)
+    assert [refund["status"] for refund in till.stripe.refunds.values()] == ["failed", "succeeded"]
+    assert await till.balance() == NOTHING
+    assert await till.faults() == []
 
 
 async def test_a_refund_of_credits_that_are_spent_leaves_a_debt(till: Till) -> None:

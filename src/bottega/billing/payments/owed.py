@@ -17,7 +17,10 @@ _REFUNDS = {FactKind.REFUND, FactKind.REFUNDED}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """One payment that matches its order. `id` is what its refund has to name at the gateway."""
+    """One payment that matches its order. `id` is what its refund has to name at the gateway.
+
+    `refunds_failed` is how many of its refunds came to nothing.
+    """
 
     name: str
     id: str
@@ -25,6 +28,7 @@ class Payment:
     refunded_minor: int
     disputed: bool
     credits: dict[Component, Decimal]
+    refunds_failed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +105,7 @@ def _payment(order: Order, *, paid: Fact, facts: Sequence[Fact]) -> Payment:
             Component.REFUND: -taken,
             Component.DISPUTE: taken - order.credits if disputed else _NOTHING,
         },
+        refunds_failed=sum(fact.kind is FactKind.REFUND and fact.rank == RefundRank.FAILED for fact in mine),
     )
 
 

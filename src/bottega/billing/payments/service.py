@@ -319,7 +319,10 @@ class PaymentService:
 def _refund_requests(
     order: Order, *, payments: Sequence[Payment], amount_minor: int | None, in_part: bool
 ) -> list[RefundRequest]:
-    """Return what to ask for. A key names what had been refunded before, so a repeated wish is the same wish."""
+    """Return what to ask for. A key names what had been refunded before, so a repeated wish is the same wish.
+
+    After a refund that failed it is another: the gateway would answer the old key with the old refund.
+    """
     left = [(payment, order.amount_minor - payment.refunded_minor) for payment in payments if payment.id]
     open_payments = [(payment, rest) for payment, rest in left if rest > 0]
     if not open_payments:
@@ -336,7 +339,7 @@ def _refund_requests(
             payment_id=payment.id,
             payer=payment.payer,
             amount_minor=min(rest, asked),
-            key=f"refund:{payment.id}:{payment.refunded_minor}:{min(rest, asked)}",
+            key=f"refund:{payment.id}:{payment.refunded_minor}:{payment.refunds_failed}:{min(rest, asked)}",
         )
         for payment, rest in open_payments
     ]
