@@ -4,36 +4,29 @@ After every rule the rows say what `Books` say, to the last decimal, and the aud
 before its first statement, between any two, or after the last and before the commit; then nothing has happened.
 """
 
-import asyncio
-import itertools
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 
-import asyncpg
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 from tests.billing.books import Account, Attempt, Books, Refused, Work, exact_charge
-from tests.billing.scene import MODEL, RATES
+from tests.billing.ledger_bench import Bench, Operation
+from tests.billing.scene import RATES
 
 from bottega.billing import audit, ledger
-from bottega.billing.prices import set_price
-from bottega.billing.pricing import Price, charge_credits, cost_usd
+from bottega.billing.pricing import charge_credits, cost_usd
 from bottega.billing.types import Call, CallStatus, Cause, Cost, CostSource, Hold, Outcome, Terms, TransactionType
-from bottega.core.errors import AppError
 from bottega.core.ids import new_id
-from bottega.db.transaction import Database
 from bottega.llm.types import Usage
 
 T = TypeVar("T")
-Operation = Callable[[AsyncSession], Awaitable[T]]
 
 TERMS = Terms(markup=Decimal("1.37"), credit_value_usd=Decimal("0.007"))  # nothing it charges comes out even
 USAGES = (
@@ -51,10 +44,6 @@ class Brim:
 
     of_project: bool
     beyond: Decimal
-
-
-class Crash(Exception):
-    """The process died here."""
 
 
 def usd(usage: Usage) -> Fraction:
@@ -77,94 +66,26 @@ ANY_CREDITS = st.one_of(
 )
 STEP = Decimal("0.00000001")
 BRIM = st.builds(Brim, of_project=st.booleans(), beyond=st.sampled_from((Decimal(0), STEP)))
-HOLDS = st.one_of(st.sampled_from(tuple(map(charge, USAGES))), ANY_CREDITS, BRIM)
+CHARGES = st.sampled_from(tuple(map(charge, USAGES)))
+HOLDS = st.one_of(CHARGES, st.integers(0, 8 * 10**8).map(lambda steps: Decimal(steps).scaleb(-8)), CHARGES, BRIM)
 KEYS = st.integers(0, 12).map(lambda number: f"order:{number}")  # few: they come back, also with somebody else's money
 PICKS = st.integers(0, 40)
-DIES = st.sampled_from((None,) * 6 + (0, 1, 2, 3))  # after how many statements, if at all
-CAUSES_OF_GRANTS = st.sampled_from(
-    (TransactionType.INITIAL_GRANT, TransactionType.PURCHASE, TransactionType.DISPUTE_REINSTATED)
+DIES = st.sampled_from((None,) * 12 + (0, 1, 2, 3))  # after how many statements, if at all
+MOVES = st.sampled_from(
+    (
+        (1, TransactionType.PURCHASE),
+        (1, TransactionType.DISPUTE_REINSTATED),
+        (-1, TransactionType.REFUND_CLAWBACK),
+        (-1, TransactionType.DISPUTE_CLAWBACK),
+        (1, TransactionType.ADJUSTMENT),
+        (-1, TransactionType.ADJUSTMENT),
+    )
 )
-CAUSES_OF_CLAWBACKS = st.sampled_from((TransactionType.REFUND_CLAWBACK, TransactionType.DISPUTE_CLAWBACK))
-TABLES = ("credit_transactions", "api_key_usage", "credit_holds", "projects", "users")
-DELETES = "; ".join(f"DELETE FROM {table}" for table in TABLES)  # noqa: S608 -- our own names
-
-
-@dataclass(kw_only=True)
-class Bench:
-    """One event loop and one database for all the machines of a run. `eyes` read past SQLAlchemy and the ledger."""
-
-    runner: asyncio.Runner
-    database: Database
-    eyes: "asyncpg.Connection[asyncpg.Record]"
-    price: Price
-    numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
-    clearings: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
-
-    def run(self, operation: Operation[T]) -> T:
-        async def whole() -> T:
-            async with self.database.transaction() as session:
-                return await operation(session)
-
-        return self.runner.run(whole())
-
-    def crash(self, operation: Operation[T], *, after: int) -> None:
-        """Do so many statements of an operation, or all and not the commit; a refusal on the way is none the worse."""
-
-        async def dying(session: AsyncSession) -> None:
-            with self._dying(after=after):
-                await operation(session)
-            raise Crash
-
-        with pytest.raises((Crash, AppError)):
-            self.run(dying)
-
-    @contextmanager
-    def _dying(self, *, after: int) -> Iterator[None]:
-        numbers = itertools.count()
-
-        def count(*_: object) -> None:
-            if next(numbers) >= after:
-                raise Crash
-
-        event.listen(self.database.engine.sync_engine, "before_cursor_execute", count)
-        try:
-            yield
-        finally:
-            event.remove(self.database.engine.sync_engine, "before_cursor_execute", count)
-
-    def fetch(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        return [tuple(row) for row in self.runner.run(self.eyes.fetch(statement, *values))]
-
-    def clear(self) -> None:
-        """Empty the books for the next example; deleting a few rows is quicker than TRUNCATE, until they pile up."""
-        if next(self.clearings) % 50 == 0:
-            self.runner.run(self.eyes.execute(f"TRUNCATE {', '.join(TABLES)} CASCADE"))
-        else:
-            self.runner.run(self.eyes.execute(DELETES))
-
-
-@contextmanager
-def open_bench(url: str) -> Iterator[Bench]:
-    with asyncio.Runner() as runner:
-        database = Database(url=url, pool_size=1)
-        eyes = runner.run(_connect(database))
-
-        async def price() -> Price:
-            async with database.transaction() as session:
-                return await set_price(session, model=MODEL, rates=RATES)
-
-        try:
-            yield Bench(runner=runner, database=database, eyes=eyes, price=runner.run(price()))
-        finally:
-            runner.run(eyes.close())
-            runner.run(database.close())
-
-
-async def _connect(database: Database) -> "asyncpg.Connection[asyncpg.Record]":
-    plain = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    connection = await asyncpg.connect(plain)
-    await connection.execute("SET session_replication_role = replica")  # ledger rows may go between examples
-    return connection
+WRONGS = st.sampled_from(("",) * 14 + ("suspended", "repeated"))
+End = Usage | CallStatus | int | None
+ENDS: st.SearchStrategy[End] = st.one_of(
+    st.sampled_from(USAGES), st.sampled_from((CallStatus.FAILED, CallStatus.ORPHAN, CallStatus.FENCED, 1, 500, None))
+)
 
 
 def machine_on(bench: Bench) -> "type[LedgerMachine]":
@@ -195,21 +116,21 @@ class LedgerMachine(RuleBasedStateMachine):
             self.books.works[project_id] = Work(project_id=project_id, user_id=user_id)
             self.people.append(user_id)
             self.projects.append(project_id)
-        self.post(sign=1, who=0, credits=Decimal(50), type=TransactionType.INITIAL_GRANT, key="signup", dies=None)
+            self.post(
+                sign=1,
+                who=len(self.people) - 1,
+                credits=Decimal(100),
+                type=TransactionType.INITIAL_GRANT,
+                key=f"signup:{name}",
+                dies=None,
+            )
 
     # -- money that comes and goes ------------------------------------------------------------------------------------
 
-    @rule(who=PEOPLE, credits=ANY_CREDITS, type=CAUSES_OF_GRANTS, key=KEYS, dies=DIES)
-    def grant(self, who: int, credits: Decimal, type: TransactionType, key: str, dies: int | None) -> None:  # noqa: A002
-        self.post(sign=1, who=who, credits=credits, type=type, key=key, dies=dies)
-
-    @rule(who=PEOPLE, credits=ANY_CREDITS, type=CAUSES_OF_CLAWBACKS, key=KEYS, dies=DIES)
-    def claw_back(self, who: int, credits: Decimal, type: TransactionType, key: str, dies: int | None) -> None:  # noqa: A002
-        self.post(sign=-1, who=who, credits=credits, type=type, key=key, dies=dies)
-
-    @rule(who=PEOPLE, credits=ANY_CREDITS, sign=st.sampled_from((1, -1)), key=KEYS, dies=DIES)
-    def adjust(self, who: int, credits: Decimal, sign: int, key: str, dies: int | None) -> None:
-        self.post(sign=sign, who=who, credits=credits, type=TransactionType.ADJUSTMENT, key=key, dies=dies)
+    @rule(who=PEOPLE, credits=ANY_CREDITS, move=MOVES, key=KEYS, dies=DIES)
+    def move(self, who: int, credits: Decimal, move: tuple[int, TransactionType], key: str, dies: int | None) -> None:
+        sign, type_ = move
+        self.post(sign=sign, who=who, credits=credits, type=type_, key=key, dies=dies)
 
     def post(
         self,
@@ -246,31 +167,32 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(
         who=PEOPLE,
         where=PROJECTS,
-        many=st.lists(HOLDS, min_size=1, max_size=3),
+        many=st.lists(HOLDS, min_size=1, max_size=4),
         step=st.integers(0, 4),
         lapses=st.booleans(),
+        wrong=WRONGS,
         dies=DIES,
     )
     def hold(
-        self, who: int, where: int | None, many: list[Decimal | Brim], step: int, *, lapses: bool, dies: int | None
+        self,
+        who: int,
+        where: int | None,
+        many: list[Decimal | Brim],
+        step: int,
+        *,
+        lapses: bool,
+        wrong: str,
+        dies: int | None,
     ) -> None:
+        self._set_active(who, active=wrong != "suspended")
         for credits in many:
-            call = self._call(who=who, where=where, key=f"call:{next(self.bench.numbers)}", step=step)
+            call = self._new_call(who=who, where=where, step=step)
+            if wrong == "repeated" and self.books.attempts:
+                call = replace(call, call_key=self._attempt(step).call_key)
             self._hold(call, credits=self._filled(credits, call), lapses=lapses, dies=dies)
+        self._set_active(who, active=True)
 
-    @precondition(lambda self: self.books.attempts)
-    @rule(who=PEOPLE, where=PROJECTS, credits=HOLDS, pick=PICKS, lapses=st.booleans(), dies=DIES)
-    def hold_again(
-        self, who: int, where: int | None, credits: Decimal | Brim, pick: int, *, lapses: bool, dies: int | None
-    ) -> None:
-        """Use a call key twice."""
-        call = self._call(who=who, where=where, key=self._attempt(pick).call_key, step=0)
-        self._hold(call, credits=self._filled(credits, call), lapses=lapses, dies=dies)
-
-    @precondition(lambda self: self.books.attempts)
-    @rule(pick=PICKS, usage=st.sampled_from(USAGES), dies=DIES)
-    def settle(self, pick: int, usage: Usage, dies: int | None) -> None:
-        attempt = self._attempt(pick)
+    def _settle(self, attempt: Attempt, *, usage: Usage, dies: int | None) -> None:
         cost = Cost(usage=usage, exact_usd=cost_usd(self.bench.price, usage), source=CostSource.COMPUTED)
         credits = charge_credits(cost.exact_usd, terms=TERMS)
         assert credits == charge(usage)
@@ -283,44 +205,81 @@ class LedgerMachine(RuleBasedStateMachine):
 
         self._same(operation, lambda: self.books.settle(attempt, credits=credits), dies=dies)
 
-    @precondition(lambda self: self.books.attempts)
-    @rule(pick=PICKS, status=st.sampled_from((CallStatus.FAILED, CallStatus.ORPHAN, CallStatus.FENCED)), dies=DIES)
-    def void(self, pick: int, status: CallStatus, dies: int | None) -> None:
-        attempt = self._attempt(pick)
+    @rule(who=PEOPLE, credits=HOLDS, lapses=st.booleans(), fate=st.lists(st.one_of(ENDS, st.just("debt")), max_size=4))
+    def live(self, who: int, credits: Decimal | Brim, fate: list[End | str], *, lapses: bool) -> None:
+        """One call of two from its hold through several ends; only the first that fits may count."""
+        call = self._new_call(who=who)
+        for each in (call, self._new_call(who=who)):
+            self._hold(each, credits=self._filled(credits, each), lapses=lapses, dies=None)
+        attempt = self.books.attempts.get(call.call_key)
+        if attempt is None:
+            return
+        for end in fate:
+            if isinstance(end, str):
+                self._indebt(who)
+            else:
+                self._end(attempt, end, dies=None)
 
+    def _indebt(self, who: int) -> None:
+        """Take back a payment that has been spent; a correction from before it may still be repeated."""
+        number = next(self.bench.numbers)
+        correct = partial(self.post, sign=-1, who=who, credits=STEP, key=f"correction:{number}", dies=None)
+        correct(type=TransactionType.ADJUSTMENT)
+        credits = max(self.books.accounts[self.people[who]].available, Decimal(0)) + 1
+        key = f"clawback:{number}"
+        self.post(sign=-1, who=who, credits=credits, type=TransactionType.REFUND_CLAWBACK, key=key, dies=None)
+        correct(type=TransactionType.ADJUSTMENT)
+
+    @precondition(lambda self: self.books.attempts)
+    @rule(pick=PICKS, end=ENDS, dies=DIES)
+    def end(self, pick: int, end: End, dies: int | None) -> None:
+        self._end(self._attempt(pick), end, dies=dies)
+
+    def _end(self, attempt: Attempt, end: End, *, dies: int | None) -> None:
+        """Settle a call; or end it unpaid: void it, sweep so many, claim its step again."""
+        match end:
+            case Usage():
+                self._settle(attempt, usage=end, dies=dies)
+            case CallStatus():
+                self._void(attempt, status=end, dies=dies)
+            case int():
+                self._sweep(limit=end, dies=dies)
+            case None:
+                self._claim(operation_key=attempt.operation_key, dies=dies)
+
+    def _void(self, attempt: Attempt, *, status: CallStatus, dies: int | None) -> None:
         async def operation(session: AsyncSession) -> bool:
             return await ledger.void(session, usage_id=attempt.usage_id, status=status, outcome=Outcome())
 
         self._same(operation, lambda: self.books.void(attempt, status=status), dies=dies)
 
-    @rule(limit=st.sampled_from((1, 500)), dies=DIES)
-    def sweep(self, limit: int, dies: int | None) -> None:
+    def _sweep(self, *, limit: int, dies: int | None) -> None:
         async def operation(session: AsyncSession) -> int:
             return await ledger.sweep(session, limit=limit)
 
         self._same(operation, lambda: self.books.sweep(limit=limit), dies=dies)
 
-    @rule(step=st.integers(0, 4), dies=DIES)
-    def claim_a_step_again(self, step: int, dies: int | None) -> None:
+    def _claim(self, *, operation_key: str, dies: int | None) -> None:
         async def operation(session: AsyncSession) -> int:
-            return await ledger.orphan_started(session, operation_key=f"step:{step}")
+            return await ledger.orphan_started(session, operation_key=operation_key)
 
-        self._same(operation, lambda: self.books.orphan_started(operation_key=f"step:{step}"), dies=dies)
+        self._same(operation, lambda: self.books.orphan_started(operation_key=operation_key), dies=dies)
 
     # -- what the operator does ---------------------------------------------------------------------------------------
 
-    @rule(where=PEOPLE, room=st.one_of(st.none(), st.just(Decimal(0)), ANY_CREDITS), then=HOLDS)
+    @rule(where=PEOPLE, room=st.one_of(st.none(), st.none(), st.just(Decimal(0)), ANY_CREDITS), then=HOLDS)
     def limit_a_project(self, where: int, room: Decimal | None, then: Decimal | Brim) -> None:
         """Limit a project to what it has cost and holds, and some room; its person tries to pass that at once."""
         work = self.books.works[self.projects[where]]
         work.limit = None if room is None else self.books.committed(work) + room
         self.bench.fetch("UPDATE projects SET credit_limit = $1 WHERE id = $2", work.limit, work.project_id)
         for credits in (Brim(of_project=True, beyond=STEP), then):
-            call = self._call(who=where, where=0, key=f"call:{next(self.bench.numbers)}", step=0)
+            call = self._new_call(who=where)
             self._hold(call, credits=self._filled(credits, call), lapses=False, dies=None)
 
-    @rule(who=PEOPLE, active=st.sampled_from((True, True, True, True, False)))
-    def suspend_or_reinstate(self, who: int, *, active: bool) -> None:
+    def _set_active(self, who: int, *, active: bool) -> None:
+        if self.books.accounts[self.people[who]].active == active:
+            return
         self.books.accounts[self.people[who]].active = active
         status = "active" if active else "suspended"
         self.bench.fetch("UPDATE users SET status = $1 WHERE id = $2", status, self.people[who])
@@ -414,6 +373,9 @@ class LedgerMachine(RuleBasedStateMachine):
             of_limit = self.books.left_of(self.books.works[call.project_id])
             left = left if of_limit is None else of_limit
         return max(left, Decimal(0)) + credits.beyond
+
+    def _new_call(self, *, who: int, where: int | None = 0, step: int = 0) -> Call:
+        return self._call(who=who, where=where, key=f"call:{next(self.bench.numbers)}", step=step)
 
     def _call(self, *, who: int, where: int | None, key: str, step: int) -> Call:
         return Call(

@@ -3,10 +3,11 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
-from tests.billing.ledger_machine import Bench, machine_on, open_bench
+from tests.billing.ledger_bench import Bench, open_bench
+from tests.billing.ledger_machine import machine_on
 
 ROUTINE = settings(
-    max_examples=50,
+    max_examples=30,
     stateful_step_count=30,
     deadline=None,
     database=None,

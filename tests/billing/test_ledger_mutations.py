@@ -15,12 +15,13 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from tests.billing.ledger_machine import Bench, machine_on, open_bench
+from tests.billing.ledger_bench import Bench, open_bench
+from tests.billing.ledger_machine import machine_on
 from tests.billing.test_ledger_machine import ROUTINE
 
 from bottega.billing import ledger, ledger_sql
 
-SEARCH = settings(ROUTINE, max_examples=120, phases=(Phase.generate,), derandomize=True, report_multiple_bugs=False)
+SEARCH = settings(ROUTINE, max_examples=400, phases=(Phase.generate,), derandomize=True, report_multiple_bugs=False)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -163,7 +164,7 @@ MUTATIONS: dict[str, tuple[Change | Dropped, ...]] = {
         Change("settle", "if row is not None:", "await session.commit()\n    if row is not None:"),
     ),
     # voiding, expiring, giving up
-    "an ended call is voided": (Change("VOID", ENDS_ONCE, ""),),
+    "an ended call is voided": (Change("VOID", "status = 'started' OR (status", "true OR (status"),),
     "a late void releases what has been released": (HELD_NOT_NEGATIVE, Change("VOID", RESERVED, "credits_amount")),
     "an expired hold becomes a voided one": (Change("VOID", "hold_id AND state = 'open'", "hold_id"),),
     "voiding leaves the hold open": (Change("VOID", "SET state = 'voided', resolved_at", "SET resolved_at"),),
@@ -230,7 +231,8 @@ def test_the_machine_notices_that(bench: Bench, monkeypatch: pytest.MonkeyPatch,
         with pytest.raises((Exception, pytest.fail.Exception)) as found:
             run_state_machine_as_test(machine_on(bench), settings=SEARCH)
     assert not isinstance(found.value, DBAPIError) or isinstance(found.value, IntegrityError), "no statement any more"
-    where = next(entry for entry in reversed(found.traceback) if "ledger_machine" in str(entry.path))
+    ours = [entry for entry in found.traceback if "ledger_machine" in str(entry.path)]
+    where = ours[-1] if ours else found.traceback[-1]  # a history that shows it on one run only is told by hypothesis
     print(f"{name} -- {found.typename} at: {str(where.statement).strip()}")  # noqa: T201 -- shown with -rP
 
 
