@@ -3,6 +3,7 @@
 Nothing is tried again here, and an error never shows the address: Telegram's holds the bot's token.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -38,14 +39,17 @@ class Wire:
             Unreachable
         """
         try:
-            async with self._http().stream(method, url, headers=dict(headers), content=body) as response:
-                chunks: list[bytes] = []
+            async with (
+                asyncio.timeout(self._timeout_seconds),  # the client's own begins anew with every byte
+                self._http().stream(method, url, headers=dict(headers), content=body) as response,
+            ):
+                reply = bytearray()
                 async for chunk in response.aiter_bytes():
-                    chunks.append(chunk)
-                    if sum(map(len, chunks)) > LARGEST_REPLY:
+                    reply += chunk
+                    if len(reply) > LARGEST_REPLY:
                         raise Unreachable("the reply is too large")
-                return Answer(status=response.status_code, headers=response.headers, body=b"".join(chunks))
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+                return Answer(status=response.status_code, headers=response.headers, body=bytes(reply))
+        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
             raise Unreachable(type(error).__name__) from None  # the cause shows the address
 
     async def close(self) -> None:
