@@ -47,7 +47,9 @@ class NoSuchKey(AppError):
     http_status = 404
 
     def __init__(self, fingerprint: str) -> None:
-        super().__init__(f"There is no key {fingerprint[:40]!r} there; `bottega keys list` shows each with its owner.")
+        super().__init__(
+            f"There is no key {fingerprint[:40]!r} there; `bottega keys list` shows whose each is, --user says it."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,6 +122,8 @@ async def test_a_plan_nobody_approves_waits_and_resume_goes_on_from_there(cli: C
     standing = await cli("status", project)
     assert "awaiting_approval" in standing.stdout
     assert "- [ ] T1 Counting" in standing.stdout
+    assert re.search(r"Quote: .* credits; you have ", standing.stdout), "nobody approves a price that is not shown"
+    assert f"bottega say {project} go" in standing.stdout
     taken = await cli("download", project, "--out", "early")
     assert "word-counter/TODO.md" in names_in(taken.stdout.strip())
 

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from bottega.core.money import show_price
 from bottega.entrypoints.cli.app import main
+from bottega.entrypoints.cli.running import local_username
 
 ORDER = re.compile(r"[0-9a-f-]{36}")
 
@@ -27,11 +28,13 @@ def test_an_order_is_made_and_listed_and_has_nothing_to_refund_yet(runner: CliRu
     bought = runner.invoke(main, ["credits", "buy", "buy_100"])
     order_id = ORDER.findall(bought.output)[0]
     assert bought.output.splitlines()[1] == f"http://127.0.0.1:8080/dev/checkout/{order_id}"
-    listed = runner.invoke(main, ["payments", "list"]).output
-    assert order_id in listed
-    assert "created" in listed
+    assert bought.output.splitlines()[2] == "This page is served by: bottega serve"
+    listed = runner.invoke(main, ["payments", "list"], env={"COLUMNS": "60"}).output
+    assert re.search(
+        rf"^{order_id} +{re.escape(local_username())} +buy_100 +1\.00 USD +created +development ", listed, re.MULTILINE
+    )
     refused = runner.invoke(main, ["payments", "refund", order_id])
-    assert (refused.exit_code, "nothing left" in refused.output) == (2, True)
+    assert (refused.exit_code, "is not paid" in refused.output) == (2, True)
     assert runner.invoke(main, ["payments", "reconcile"]).output == "Looked at 0 reports; mended 0 orders.\n"
 
 

@@ -143,7 +143,7 @@ class PaymentService:
         if opened.session_id is not None:
             async with self._database.transaction() as session:
                 await session.execute(sql.NAME_SESSION, {"order_id": order.id, "session_id": opened.session_id})
-        return Checkout(order_id=order.id, url=opened.url)
+        return Checkout(order_id=order.id, url=opened.url, gateway=order.gateway)
 
     async def dev_order(self, *, order_id: uuid.UUID) -> Order:
         """Return an order of the development gateway, for its checkout page. Raise UnknownOrder, UnknownGateway."""
@@ -325,6 +325,8 @@ def _refund_requests(
     """
     left = [(payment, order.amount_minor - payment.refunded_minor) for payment in payments if payment.id]
     open_payments = [(payment, rest) for payment, rest in left if rest > 0]
+    if not payments:
+        raise RefundImpossible(f"Order {order.id} is not paid, so there is nothing to refund.")
     if not open_payments:
         raise RefundImpossible(f"Order {order.id} has nothing left that could be refunded.")
     most = sum(rest for _, rest in open_payments)

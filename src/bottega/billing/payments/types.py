@@ -137,6 +137,7 @@ class OpenedCheckout:
 class Checkout:
     order_id: uuid.UUID
     url: str
+    gateway: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bottega.billing import ledger, statement
+from bottega.billing.payments.development import DEVELOPMENT
 from bottega.billing.payments.types import Checkout
 from bottega.billing.statement import Movement
 from bottega.billing.types import Cause, TransactionType
@@ -151,6 +152,8 @@ def buy(package: str, user: str | None, gateway: str | None) -> None:
 
     checkout = run_app(work, settings=Settings.load())
     click.echo(f"Order {checkout.order_id}. Pay here:\n{checkout.url}")
+    if checkout.gateway == DEVELOPMENT:
+        click.echo("This page is served by: bottega serve")
 
 
 def _amount(text: str) -> Decimal:

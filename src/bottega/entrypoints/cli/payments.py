@@ -13,6 +13,9 @@ from bottega.config import Settings
 from bottega.core.money import show_price
 from bottega.entrypoints.cli import words
 from bottega.entrypoints.cli.running import Exit, fail, run_app
+from bottega.users.service import names_of
+
+WIDE = 600
 
 
 @click.group()
@@ -25,13 +28,17 @@ def payments() -> None:
 def list_(user: str | None) -> None:
     """List orders, newest first, and what does not match one."""
 
-    async def work(app: App) -> tuple[tuple[ListedOrder, ...], tuple[tuple[str, str], ...]]:
+    async def work(app: App) -> tuple[tuple[ListedOrder, ...], dict[int, str], tuple[tuple[str, str], ...]]:
         user_id = None if user is None else await app.local_user(user)
-        return await app.payments.orders(user_id=user_id), await app.payments.unmatched()
+        orders = await app.payments.orders(user_id=user_id)
+        async with app.database.transaction() as session:
+            names = await names_of(session, ids={listed.order.user_id for listed in orders})
+        return orders, names, await app.payments.unmatched()
 
-    orders, unmatched = run_app(work, settings=Settings.load())
-    console = Console(soft_wrap=True)
-    console.print(_table(orders) if orders else "There are no orders.")
+    orders, names, unmatched = run_app(work, settings=Settings.load())
+    # Let a narrow terminal wrap the lines: a table that fits itself in folds every cell but the id to a few letters.
+    console = Console(width=WIDE, highlight=False, emoji=False)
+    console.print(_table(orders, names=names) if orders else "There are no orders.")
     for listed in orders:
         if listed.problem:
             console.print(f"Order {listed.order.id} was not paid as ordered: {words.shown(listed.problem)}")
@@ -69,7 +76,7 @@ def reconcile(days: int) -> None:
         fail("\n".join(outcome.failed), code=Exit.PROVIDER_FAILED)
 
 
-def _table(orders: tuple[ListedOrder, ...]) -> Table:
+def _table(orders: tuple[ListedOrder, ...], *, names: dict[int, str]) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("Order", "Account", "Package", "Price", "Refunded", "State", "Through", "When"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "Order")
@@ -77,7 +84,7 @@ def _table(orders: tuple[ListedOrder, ...]) -> Table:
         order = listed.order
         table.add_row(
             str(order.id),
-            str(order.user_id),
+            words.shown(names[order.user_id]),
             order.package,
             show_price(order.amount_minor, currency=order.currency),
             show_price(listed.refunded_minor, currency=order.currency) if listed.refunded_minor else "",

@@ -61,6 +61,10 @@ def status(project: str) -> None:
         if now.stop_code is StopCode.OUT_OF_CREDITS:
             console.print("\n".join(words.how_to_top_up(now.credits_needed or Decimal(0))), soft_wrap=True)
         console.print(words.todo(now.todo_markdown))
+        if now.stop_code is StopCode.APPROVAL:
+            available = await app.available_credits(user_id)
+            console.print(words.quote(low=now.quote_low_credits, high=now.quote_high_credits, available=available))
+            console.print(words.how_to_approve(str(project_id)), soft_wrap=True)
         if now.credit_limit is not None:
             console.print(words.limited(limit=now.credit_limit, spent=now.credits_charged))
         if receipt := await app.orchestrator.receipt(user_id=user_id, project_id=project_id):

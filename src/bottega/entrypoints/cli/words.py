@@ -182,6 +182,10 @@ def how_to_top_up(needed: Decimal) -> list[str]:
     ]
 
 
+def how_to_approve(project_id: str) -> str:
+    return f'Approve it with: bottega say {project_id} go, or say what to change: bottega say {project_id} "..."'
+
+
 def goes_on(project_ids: Sequence[str]) -> str:
     """Return what a top-up or a higher limit has set going."""
     rows = [f"  bottega resume {project_id}" for project_id in project_ids]
