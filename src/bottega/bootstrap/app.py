@@ -31,6 +31,7 @@ from bottega.orchestration.orchestrator import ModelOrchestrator
 from bottega.orchestration.runner import InProcessRunner
 from bottega.projects.repository import ProjectRepository
 from bottega.sandbox.types import LIMITS, Limits
+from bottega.users.service import NobodyCalled, find_named
 
 
 class Listeners:
@@ -85,6 +86,14 @@ class App:
         async with self.database.transaction() as session:
             initial = self.settings.billing.initial_credits
             return (await open_account(session, initial_credits=initial, username=username)).id
+
+    async def account_of(self, username: str) -> int:
+        """Return the account of this name, which is not opened for being asked about. Raise NobodyCalled."""
+        async with self.database.transaction() as session:
+            found = await find_named(session, username=username.strip())
+        if found is None:
+            raise NobodyCalled(username)
+        return found
 
     async def credits_for_a_plan(self) -> Decimal:
         """Return what planning sets aside for the longest reply it may get; most of it is given back.

@@ -167,6 +167,7 @@ class Advancer:
             await meter.abandon(status="failed", error_code="cancelled" if interrupted else "defect")
             await self._set_aside(held, loaded, self._setback(error, todo, step))
             return False
+        log.info("run.step.done", **_facts(loaded), step=step.kind, task=step.task_key, outcome=result.outcome)
         self._announce_all(result.events)
         return result.state is RunState.READY
 
@@ -207,6 +208,7 @@ class Advancer:
     async def _set_aside(self, held: Claim, loaded: situation.Loaded, setback: Setback) -> None:
         async with self._database.transaction() as session:
             await _stop(session, held, loaded, setback)
+        log.info("run.set_aside", **_facts(loaded), state=setback.state, stop_code=setback.stop_code)
         self._announce_all(setback.events)
 
     def _announce_all(self, events: tuple[Event, ...]) -> None:
@@ -220,6 +222,10 @@ async def _bill(session: AsyncSession, *, meter: MeteredLLM, result: StepResult)
         return await meter.settle(session)
     await meter.forgive(session, error_code=result.forgiven)
     return Decimal(0)
+
+
+def _facts(loaded: situation.Loaded) -> dict[str, str]:
+    return {"run_id": str(loaded.run.id), "project_id": str(loaded.project.id)}
 
 
 async def _stop(session: AsyncSession, held: Claim, loaded: situation.Loaded, setback: Setback) -> None:

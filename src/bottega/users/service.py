@@ -16,6 +16,14 @@ class NobodyNamed(AppError):
     http_status = 422
 
 
+class NobodyCalled(AppError):
+    code = "nobody_called"
+    http_status = 404
+
+    def __init__(self, username: str) -> None:
+        super().__init__(f"There is no account called {username[:100]!r}.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
     """`created` when this very call made the account."""

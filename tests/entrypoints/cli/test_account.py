@@ -161,3 +161,9 @@ def test_a_limit_is_said_with_what_is_spent(bottega: Run, project_id: str) -> No
 def test_who_begins_with_few_credits_is_told_first(bottega: Run) -> None:
     built = bottega("build", "A word counter", "--yes", INITIAL_CREDITS="0.05", typed="")
     assert "You have 0.05 credits. Planning sets" in built.output
+
+
+@pytest.mark.parametrize("command", ["credits show", "credits history", "credits buy buy_100", "payments list"])
+def test_a_name_that_nobody_has_opens_no_account(command: str, bottega: Run) -> None:
+    said = bottega(*command.split(), "--user", "nobodyhere")
+    assert (said.exit_code, said.stderr) == (2, "There is no account called 'nobodyhere'.\n")

@@ -17,7 +17,7 @@ from bottega.bootstrap import App
 from bottega.config import Settings
 from bottega.core.money import show_credits, show_price
 from bottega.entrypoints.cli import words
-from bottega.entrypoints.cli.running import fail, local_username, run_app
+from bottega.entrypoints.cli.running import account, fail, local_username, run_app
 from bottega.entrypoints.cli.tables import as_csv
 from bottega.orchestration import funding
 
@@ -37,7 +37,7 @@ def show(user: str | None) -> None:
     """Show the credits that are available, what is set aside, and what waits for more."""
 
     async def work(app: App) -> str:
-        user_id = await app.local_user(user or local_username())
+        user_id = await account(app, user)
         async with app.database.transaction() as session:
             available = await ledger.available(session, user_id=user_id)
             held = await statement.held(session, user_id=user_id)
@@ -88,7 +88,7 @@ def history(user: str | None, limit: int, *, with_csv: bool) -> None:
     """Show how the balance moved, newest first. Times are UTC."""
 
     async def work(app: App) -> Sequence[Movement]:
-        user_id = await app.local_user(user or local_username())
+        user_id = await account(app, user)
         async with app.database.transaction() as session:
             return await statement.movements(session, user_id=user_id, limit=limit)
 
@@ -147,7 +147,7 @@ def buy(package: str, user: str | None, gateway: str | None) -> None:
     """Order PACKAGE and print the page where it is paid. The credits come when it is."""
 
     async def work(app: App) -> Checkout:
-        user_id = await app.local_user(user or local_username())
+        user_id = await account(app, user)
         return await app.payments.create_checkout(user_id=user_id, package=package, gateway=gateway)
 
     checkout = run_app(work, settings=Settings.load())

@@ -29,7 +29,7 @@ def list_(user: str | None) -> None:
     """List orders, newest first, and what does not match one."""
 
     async def work(app: App) -> tuple[tuple[ListedOrder, ...], dict[int, str], tuple[tuple[str, str], ...]]:
-        user_id = None if user is None else await app.local_user(user)
+        user_id = None if user is None else await app.account_of(user)
         orders = await app.payments.orders(user_id=user_id)
         async with app.database.transaction() as session:
             names = await names_of(session, ids={listed.order.user_id for listed in orders})

@@ -76,6 +76,11 @@ def run_app(
         fail(f"Something went wrong on our side (error {error_id}). Your project is kept; try `bottega resume`.")
 
 
+async def account(app: App, user: str | None) -> int:
+    """Return the account of `user`, or of whoever sits here, whose account is opened the first time."""
+    return await (app.local_user(local_username()) if user is None else app.account_of(user))
+
+
 def local_username() -> str:
     try:
         return getpass.getuser()
