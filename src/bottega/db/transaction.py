@@ -19,6 +19,7 @@ import asyncpg
 from sqlalchemy import TextClause
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
 _open: ContextVar[int] = ContextVar("open_transactions", default=0)
 
@@ -69,20 +70,22 @@ class Autocommit:
     async def execute(self, statement: TextClause, given: Mapping[str, Any]) -> "Rows":
         """Raise DBAPIError for whatever the driver raises (IntegrityError for a broken rule), as a session does."""
         sql, names = _numbered(statement.text)
-        async with self._engine.connect() as connection:
-            driver = (await connection.get_raw_connection()).driver_connection
-            assert driver is not None  # noqa: S101  # a connection that was just taken has one
-            try:
-                return Rows(await driver.fetch(sql, *(given[name] for name in names)))
-            except BaseException as error:
-                lost = driver.is_closed() or not isinstance(error, asyncpg.PostgresError)
-                if lost:  # anything but the server's plain no: the pool is not to lend it again
-                    await connection.invalidate()
-                if not isinstance(error, Exception):
-                    raise
-                broken_rule = isinstance(error, asyncpg.IntegrityConstraintViolationError)
-                kind = IntegrityError if broken_rule else DBAPIError
-                raise kind(sql, None, error, hide_parameters=True, connection_invalidated=lost) from error
+        pooled = await self._engine.raw_connection()
+        driver = pooled.driver_connection
+        assert driver is not None  # noqa: S101  # a connection that was just taken has one
+        try:
+            return Rows(await driver.fetch(sql, *(given[name] for name in names)))
+        except BaseException as error:
+            lost = driver.is_closed() or not isinstance(error, asyncpg.PostgresError)
+            if lost:  # anything but the server's plain no: the pool is not to lend it again
+                await greenlet_spawn(pooled.invalidate)
+            if not isinstance(error, Exception):
+                raise
+            broken_rule = isinstance(error, asyncpg.IntegrityConstraintViolationError)
+            kind = IntegrityError if broken_rule else DBAPIError
+            raise kind(sql, None, error, hide_parameters=True, connection_invalidated=lost) from error
+        finally:
+            await greenlet_spawn(pooled.close)
 
 
 Execution = AsyncSession | Autocommit
