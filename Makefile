@@ -40,8 +40,11 @@ run: $(VENV)/.installed ## build from a brief with your models: make run BRIEF=b
 test: $(VENV)/.installed-dev ## the whole test suite
 	@$(BIN)/pytest -n 2 --dist worksteal
 
+chaos: $(VENV)/.installed-dev ## kill -9 at every boundary of every step: the run goes on by itself, nothing twice
+	@$(BIN)/pytest -m slow -n 2 --dist worksteal tests/journeys
+
 test-deep: $(VENV)/.installed-dev ## money at length: a thousand ledger histories, payments in every order, a killed server
-	@$(BIN)/pytest -m slow -n 2 --dist worksteal --ignore tests/billing/test_fault_matrix.py --ignore tests/billing/test_ledger_mutations.py
+	@$(BIN)/pytest -m slow -n 2 --dist worksteal tests/billing --ignore tests/billing/test_fault_matrix.py --ignore tests/billing/test_ledger_mutations.py
 
 test-matrix: $(VENV)/.installed-dev ## ten thousand calls through every fault: our ledger is the provider's (minutes)
 	@$(BIN)/pytest tests/billing/test_fault_matrix.py -m slow
@@ -87,4 +90,4 @@ lock: $(UV) ## rewrite the hash-pinned lock files
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help install develop demo run test test-deep test-matrix test-mutations test-aider bench-ledger bench-task check lint format types imports lock clean
+.PHONY: help install develop demo run test chaos test-deep test-matrix test-mutations test-aider bench-ledger bench-task check lint format types imports lock clean

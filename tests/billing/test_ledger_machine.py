@@ -22,6 +22,7 @@ def bench(database_url: str) -> Iterator[Bench]:
 
 
 def test_the_ledger_keeps_its_promises_whatever_happens(bench: Bench) -> None:
+    """Every guard it leans on is taken away in turn by `test_ledger_mutations.MUTATIONS`, and is missed."""
     run_state_machine_as_test(machine_on(bench), settings=ROUTINE)
 
 

@@ -236,6 +236,9 @@ def test_the_machine_notices_that(bench: Bench, monkeypatch: pytest.MonkeyPatch,
     print(f"{name} -- {found.typename} at: {str(where.statement).strip()}")  # noqa: T201 -- shown with -rP
 
 
+test_the_machine_notices_that.__doc__ = "\n".join(("Each of these, by itself, must be noticed:", *MUTATIONS))
+
+
 def apply(monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
     if change.where.isupper():
         statement: TextClause = getattr(ledger_sql, change.where)

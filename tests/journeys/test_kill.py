@@ -10,6 +10,7 @@ import multiprocessing
 import signal
 import zipfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from _pytest.mark import ParameterSet
 from sqlalchemy import func, select, update
 
 from bottega.billing.tables import ApiKeyUsage, CreditHold
@@ -128,7 +130,17 @@ PLACES_IN_A_CALL = [
 ]
 
 
-@pytest.mark.parametrize("place", [*PLACES_WITHOUT_A_CALL, *PLACES_IN_A_CALL])
+# What every run of the suite looks at, one place of a kind; `make chaos` kills at all of them.
+ALWAYS = {"started:gather", "running:check", "told:task_done", "unwritten:package"}
+ALWAYS |= {"asking:implement-T2-1", "answered:verify-T1-1", "unwritten:readme"}
+
+
+def swept(places: Sequence[str], *, always: set[str]) -> list[ParameterSet]:
+    assert always <= set(places)
+    return [pytest.param(place, marks=() if place in always else pytest.mark.slow) for place in places]
+
+
+@pytest.mark.parametrize("place", swept([*PLACES_WITHOUT_A_CALL, *PLACES_IN_A_CALL], always=ALWAYS))
 async def test_a_run_killed_at(place: str, scene: Scene, undisturbed: Outcome) -> None:
     workshop, status = scene.workshop, await scene.start()
     if place.partition(":")[2] not in BEFORE_APPROVAL and place not in {"claimed", "told:plan_ready"}:
@@ -200,7 +212,10 @@ REFINING_WITHOUT_A_CALL += ["told:task_done", "unwritten:package"]
 REFINING_IN_A_CALL = ["asking:implement-T3-1", "unwritten:implement", "answered:verify-T3-1"]
 
 
-@pytest.mark.parametrize("place", [*REFINING_WITHOUT_A_CALL, *REFINING_IN_A_CALL])
+REFINING_ALWAYS = {"unwritten:commit", "answered:verify-T3-1"}
+
+
+@pytest.mark.parametrize("place", swept([*REFINING_WITHOUT_A_CALL, *REFINING_IN_A_CALL], always=REFINING_ALWAYS))
 async def test_a_refinement_killed_at(
     place: str, open_workshop: OpenWorkshop, tmp_path: Path, database_url: str, undisturbed_refinement: Outcome
 ) -> None:

@@ -92,7 +92,7 @@ class Once:
         return replace(reply, text=reply.text.replace(PLANTED, ask.key))  # nobody repeats a key they were not sent
 
 
-@pytest.mark.parametrize("where", ["environment", "pool", "own"])
+@pytest.mark.parametrize("where", [pytest.param("environment", marks=pytest.mark.slow), "pool", "own"])
 async def test_a_planted_key_is_found_nowhere(
     fake: FakeProviders,
     open_workshop: OpenWorkshop,
