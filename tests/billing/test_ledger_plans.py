@@ -88,8 +88,10 @@ async def _values(session: AsyncSession, *, user_id: int, project_id: uuid.UUID,
         )
     ).first()
     assert call is not None
-    numbers = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "images", "response_time_ms")
+    numbers = ("input_tokens", "input_tokens_estimated", "cached_tokens", "cache_write_tokens", "output_tokens")
+    numbers += ("reasoning_tokens", "images", "response_time_ms")
     nothing = ("reverses_id", "external_transaction_id", "description", "cost_source", "request_id", "key_fingerprint")
+    nothing += ("key_id",)
     return {
         **dict.fromkeys(numbers, 1),
         **dict.fromkeys(nothing),
@@ -114,4 +116,6 @@ async def _values(session: AsyncSession, *, user_id: int, project_id: uuid.UUID,
         "status": "failed",
         "state": "expired",
         "error_code": "e",
+        "own_key": False,
+        "cost_open": False,
     }
