@@ -88,13 +88,13 @@ async def _values(session: AsyncSession, *, user_id: int, project_id: uuid.UUID,
         )
     ).first()
     assert call is not None
-    numbers = ("input_tokens", "input_tokens_estimated", "cached_tokens", "cache_write_tokens", "output_tokens")
-    numbers += ("reasoning_tokens", "images", "response_time_ms")
-    nothing = ("reverses_id", "external_transaction_id", "description", "cost_source", "request_id", "key_fingerprint")
-    nothing += ("key_id",)
+    tokens = ("input_tokens", "input_tokens_estimated", "cached_tokens", "cache_write_tokens", "output_tokens")
+    numbers = (*tokens, "reasoning_tokens", "images", "response_time_ms")
+    nothing = ("reverses_id", "external_transaction_id", "description", "cost_source", "request_id", "key_id")
     return {
         **dict.fromkeys(numbers, 1),
         **dict.fromkeys(nothing),
+        "key_fingerprint": None,
         "user_id": user_id,
         "project_id": project_id,
         "pricing_id": pricing_id,
