@@ -63,6 +63,13 @@ def _postgres_url(text: str) -> str:
     return f"postgresql+asyncpg://{server}{mark}{query.replace('sslmode=', 'ssl=')}"  # libpq's name, asyncpg's name
 
 
+def _redis_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
+        raise ValueError("write redis://:password@host:port/number, or rediss:// for TLS")
+    return text
+
+
 def _package(text: str) -> str:
     parse_package(text)
     return text
@@ -229,6 +236,28 @@ class HttpSettings(_Group):
     public_url: HttpUrl = "http://127.0.0.1:8080"
 
 
+class RedisSettings(_Group):
+    """Where Celery's messages go. Without any of these every process drives runs by itself."""
+
+    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = None
+    redis_host: str | None = None
+    redis_port: int = Field(default=6379, ge=1, le=65535)
+    redis_db: int = Field(default=0, ge=0)
+
+    @property
+    def url(self) -> str | None:
+        """Return the server's redis:// URL, or None for the in-process runner."""
+        if self.redis_url or not self.redis_host:
+            return self.redis_url
+        return f"redis://{self.redis_host}:{self.redis_port}/{self.redis_db}"
+
+
+class RunnerSettings(_Group):
+    runs_at_once: int = Field(default=64, ge=1, le=10_000)  # of one process
+    runs_at_once_per_person: int = Field(default=3, ge=1)
+    heartbeat_file: Path | None = None
+
+
 class RefinementSettings(_Group):
     refiner: Literal["auto", "aider", "implementer"] = "auto"
     aider_command: str = "aider"
@@ -276,6 +305,8 @@ class Settings:
     billing: BillingSettings
     payments: PaymentSettings
     http: HttpSettings
+    redis: RedisSettings
+    runner: RunnerSettings
     refinement: RefinementSettings
     delivery: DeliverySettings
     sandbox: SandboxSettings
@@ -295,6 +326,8 @@ class Settings:
             "billing": BillingSettings,
             "payments": PaymentSettings,
             "http": HttpSettings,
+            "redis": RedisSettings,
+            "runner": RunnerSettings,
             "refinement": RefinementSettings,
             "delivery": DeliverySettings,
             "sandbox": SandboxSettings,
@@ -311,9 +344,9 @@ class Settings:
                 for item in value if isinstance(value, tuple) else (value,):
                     if isinstance(item, SecretStr) and item.get_secret_value():
                         yield item.get_secret_value()
-        password = urlsplit(self.database.database_url or "").password
-        if password:
-            yield password
+        for url in (self.database.database_url, self.redis.redis_url):
+            if password := urlsplit(url or "").password:
+                yield password
 
     def missing_keys(self, *, kept: Collection[str] = ()) -> tuple[str, ...]:
         """Return the names of the keys that the configured models want and that are neither set nor `kept`.

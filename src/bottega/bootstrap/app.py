@@ -24,6 +24,9 @@ from bottega.delivery.storage import StorageService
 from bottega.keys.encryption import Vault
 from bottega.llm.client import Patience
 from bottega.llm.types import ModelName, Usage
+from bottega.orchestration.advance import Advancer
+from bottega.orchestration.bellringer import Bellringer
+from bottega.orchestration.doorbell import Bells
 from bottega.orchestration.events import Announce, Event
 from bottega.orchestration.gate import ProjectGate
 from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS
@@ -64,7 +67,9 @@ class App:
     settings: Settings
     database: Database
     orchestrator: ModelOrchestrator
+    advancer: Advancer
     runner: InProcessRunner
+    bells: Bells
     reconciler: Reconciler
     storage: StorageService
     payments: PaymentService
@@ -73,6 +78,8 @@ class App:
     models: tuple[ModelName, ...]
     relay_tokens: RelayTokens
     gate: ProjectGate
+    bellringer: Bellringer
+    going_on: Chore
     chores: tuple[Chore, ...]
     vault: Vault
 

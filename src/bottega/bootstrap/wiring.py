@@ -1,6 +1,7 @@
 """Settings in, a running App out: every concrete class is chosen in this folder and nowhere else."""
 
 import asyncio
+import functools
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,6 +33,8 @@ from bottega.llm.retry import RetryPolicy
 from bottega.llm.types import Gateway, ModelName
 from bottega.llm.wire import load_certificates
 from bottega.orchestration.advance import Advancer
+from bottega.orchestration.bellringer import Bellringer
+from bottega.orchestration.doorbell import Bells, Doorbell
 from bottega.orchestration.gate import ProjectGate
 from bottega.orchestration.orchestrator import ModelOrchestrator
 from bottega.orchestration.runner import InProcessRunner, runner_name
@@ -76,6 +79,7 @@ async def open_app(
             bills=bills,
             sandbox=await probed,
             refiner=choose_refiner(settings, server=model_server),
+            doorbell=_broker_bell(settings, stack=stack),
             clock=clock,
             pace=pace,
         )
@@ -91,6 +95,16 @@ async def _gateway(
     return client, client
 
 
+def _broker_bell(settings: Settings, *, stack: AsyncExitStack) -> Doorbell | None:
+    if settings.redis.url is None:
+        return None
+    from bottega.bootstrap.broker import CeleryDoorbell, open_broker  # noqa: PLC0415  # Celery is for those who use it
+
+    bell = CeleryDoorbell(open_broker(settings.redis.url))
+    stack.push_async_callback(asyncio.to_thread, bell.close)
+    return bell
+
+
 async def _rung(settings: Settings, *, given: Sandbox | None) -> Sandbox:
     return given or await choose_sandbox(preference=settings.sandbox.sandbox)
 
@@ -103,6 +117,7 @@ async def _assemble(
     bills: Bills,
     sandbox: Sandbox,
     refiner: Refiner | None,
+    doorbell: Doorbell | None,
     clock: Clock,
     pace: Pace,
 ) -> App:
@@ -112,7 +127,7 @@ async def _assemble(
         await ledger.sweep(session)  # what a process that never came back had reserved
     terms = Terms(markup=settings.billing.markup_factor, credit_value_usd=settings.billing.platform_credit_value_usd)
     prices = PriceBook()
-    listeners = Listeners()
+    listeners, bells = Listeners(), Bells()
     prompts = Prompts()
     bench = _workbench(
         settings,
@@ -133,17 +148,33 @@ async def _assemble(
         owner=runner_name(),
         minimum_credits=settings.billing.minimum_credits_to_start,
         announce=listeners.announce,
+        doorbell=bells,
+        runs_at_once_per_person=settings.runner.runs_at_once_per_person,
         heartbeat_seconds=pace.heartbeat_seconds,
     )
-    runner = InProcessRunner(database=database, advancer=advancer, clock=clock, announce=listeners.announce)
+    runner = InProcessRunner(
+        database=database,
+        advancer=advancer,
+        clock=clock,
+        announce=listeners.announce,
+        at_once_per_person=settings.runner.runs_at_once_per_person,
+    )
+    bells.add(runner)
+    if doorbell is not None:
+        bells.add(doorbell)
+    bellringer = Bellringer(
+        database=database, doorbell=bells, at_once_per_person=settings.runner.runs_at_once_per_person
+    )
     reconciler = Reconciler(database=database, bills=bills)
     payments = payment_service(settings, database=database, clock=clock)
     relay_tokens = RelayTokens(database=database)
     return App(
         settings=settings,
         database=database,
-        orchestrator=_orchestrator(settings, bench),
+        orchestrator=_orchestrator(settings, bench, doorbell=bells),
+        advancer=advancer,
         runner=runner,
+        bells=bells,
         reconciler=reconciler,
         storage=bench.storage,
         payments=payments,
@@ -153,7 +184,9 @@ async def _assemble(
         relay_tokens=relay_tokens,
         gate=ProjectGate(database=database),
         vault=open_vault(settings),
-        chores=_chores(runner, reconciler=reconciler, payments=payments, relay_tokens=relay_tokens),
+        going_on=_going_on(settings, runner=runner, bellringer=bellringer),
+        bellringer=bellringer,
+        chores=_chores(reconciler=reconciler, payments=payments, relay_tokens=relay_tokens),
     )
 
 
@@ -206,25 +239,31 @@ def _metering(
     )
 
 
-def _chores(
-    runner: InProcessRunner, *, reconciler: Reconciler, payments: PaymentService, relay_tokens: RelayTokens
-) -> tuple[Chore, ...]:
-    """Return what a server does beside answering."""
+def _going_on(settings: Settings, *, runner: InProcessRunner, bellringer: Bellringer) -> Chore:
+    """Return how a server sees to it that runs go on: workers are told where there are any, else it drives them."""
+    if settings.redis.url is not None:
+        return Chore(name="bells", every_seconds=5, work=bellringer.ring_due)
+    patrol = functools.partial(runner.patrol, at_once=settings.runner.runs_at_once)
+    return Chore(name="due runs", every_seconds=5, work=patrol)  # ends only when it fails
+
+
+def _chores(*, reconciler: Reconciler, payments: PaymentService, relay_tokens: RelayTokens) -> tuple[Chore, ...]:
+    """Return what is done again and again by whoever is there all day."""
     return (
-        Chore(name="due runs", every_seconds=5, work=runner.patrol),  # ends only when it fails
         Chore(name="lost calls", every_seconds=60, work=reconciler.run),
         Chore(name="lost webhooks", every_seconds=3600, work=payments.reconcile),
         Chore(name="expired relay tokens", every_seconds=3600, work=relay_tokens.forget_expired),
     )
 
 
-def _orchestrator(settings: Settings, bench: Workbench) -> ModelOrchestrator:
+def _orchestrator(settings: Settings, bench: Workbench, *, doorbell: Doorbell) -> ModelOrchestrator:
     return ModelOrchestrator(
         database=bench.database,
         rungs=len(bench.implementer_models),
         repository=bench.repository,
         credit_value_usd=bench.credit_value_usd,
         minimum_credits=settings.billing.minimum_credits_to_start,
+        doorbell=doorbell,
     )
 
 

@@ -9,7 +9,7 @@ ledger's hot path, and offers of a session only what that needs.
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -22,6 +22,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.util import greenlet_spawn
 
 _open: ContextVar[int] = ContextVar("open_transactions", default=0)
+
+
+_AFTER_COMMIT = "after_commit"
+
+
+def after_commit(session: AsyncSession, call: Callable[[], None]) -> None:
+    """Call this when what the session does is true for everybody, and not at all when it is rolled back."""
+    session.info.setdefault(_AFTER_COMMIT, []).append(call)
 
 
 def transaction_open() -> bool:
@@ -52,6 +60,8 @@ class Database:
                 yield session
         finally:
             _open.reset(mark)
+        for call in session.info.get(_AFTER_COMMIT, ()):
+            call()
 
     async def close(self) -> None:
         await self.engine.dispose()

@@ -5,6 +5,7 @@ calls it had open and does the step again. What a step charges commits with the 
 """
 
 import asyncio
+import math
 import uuid
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -20,12 +21,13 @@ from bottega.core.clock import Clock
 from bottega.llm.errors import ProviderError
 from bottega.orchestration import journal, progress, refining, setbacks, situation
 from bottega.orchestration.decide import Do, Done, Wait, decide
+from bottega.orchestration.doorbell import Doorbell, Lane
 from bottega.orchestration.events import Announce, Event, ProviderTrouble, StepStarted
 from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS, heartbeat
 from bottega.orchestration.journal import Claim, Entry, LeaseLost, operation_key
 from bottega.orchestration.setbacks import Setback
 from bottega.orchestration.state import LastStep, RunState, RunView, StepKind, StopCode, TaskStatus
-from bottega.orchestration.steps.catalogue import EXECUTORS, model_of
+from bottega.orchestration.steps.catalogue import EXECUTORS, lane_of, model_of
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench
 from bottega.orchestration.tables import Run, Task
 
@@ -35,8 +37,28 @@ log = structlog.get_logger()
 class Advanced(StrEnum):
     """What came of driving a run."""
 
-    BUSY = "busy"  # another runner has it, or it is not due
+    BUSY = "busy"  # another runner has it, it is not due, or its person has enough under way
     STOPPED = "stopped"  # it waits: for the person, for a time, or for good
+    HANDED_OVER = "handed over"  # it goes on, and other workers, or later ones, are to do it
+
+
+@dataclass(slots=True, kw_only=True)
+class Shift:
+    """What somebody does of every run they drive: the steps of one lane (None: all), for so long before others' turn.
+
+    When it is over, nothing more is claimed, and each run is handed over after the step that is under way.
+    """
+
+    lane: Lane | None = None
+    seconds: float = math.inf
+    is_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _HandOver:
+    """What follows is not for whoever drives the run now."""
+
+    lane: Lane
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +82,8 @@ class Advancer:
         owner: str,
         minimum_credits: Decimal,
         announce: Announce,
+        doorbell: Doorbell,
+        runs_at_once_per_person: int,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._bench = bench
@@ -69,23 +93,48 @@ class Advancer:
         self._owner = owner
         self._minimum_credits = minimum_credits
         self._announce = announce
+        self._doorbell = doorbell
+        self._runs_at_once_per_person = runs_at_once_per_person
         self._heartbeat_seconds = heartbeat_seconds
 
-    async def drive(self, run_id: uuid.UUID) -> Advanced:
-        """Advance a run until it must wait for something that is not a step."""
+    async def drive(self, run_id: uuid.UUID, *, shift: Shift | None = None) -> Advanced:
+        """Advance a run until it must wait for something that is not a step, or is for others to go on with."""
+        shift = shift or Shift()
+        if shift.is_over:
+            return Advanced.BUSY
         async with self._database.transaction() as session:
-            held = await journal.claim(session, run_id=run_id, owner=self._owner)
+            held = await journal.claim(session, run_id=run_id, owner=self._owner, at_once=self._runs_at_once_per_person)
         if held is None:
             return Advanced.BUSY
+        following: _HandOver | None = None
         try:
             await self._orphan_calls(held)
-            while await self._advance(held):
-                pass
+            following = await self._go_through(held, shift)
         except LeaseLost:
             log.warning("run.lease.lost", run_id=str(run_id), lease_token=held.lease_token)
         finally:
-            await asyncio.shield(self._release(held))
-        return Advanced.STOPPED
+            await asyncio.shield(self._leave(held, following))
+        if following is None:
+            return Advanced.STOPPED
+        self._doorbell.ring(run_id, lane=following.lane)
+        return Advanced.HANDED_OVER
+
+    async def _go_through(self, held: Claim, shift: Shift) -> _HandOver | None:
+        """Do step after step; return who goes on, or None where nothing does."""
+        until = self._clock.monotonic() + shift.seconds
+        while True:
+            following = await self._advance(held, shift.lane)
+            if following is not None:
+                return following if isinstance(following, _HandOver) else None
+            if shift.is_over or self._clock.monotonic() > until:
+                return _HandOver(shift.lane or Lane.STEPS)
+
+    async def _leave(self, held: Claim, following: _HandOver | None) -> None:
+        if following is None:
+            await self._release(held)
+            return
+        async with self._database.transaction() as session:
+            await journal.hand_over(session, held=held, lane=following.lane)
 
     async def _orphan_calls(self, held: Claim) -> None:
         """Write off the calls an earlier holder of the lease had under way: their answers are lost."""
@@ -106,27 +155,31 @@ class Advancer:
             await _stop(session, held, loaded, setback)
         self._announce_all(setback.events)
 
-    async def _advance(self, held: Claim) -> bool:
-        """Do one step; return whether to go on at once."""
+    async def _advance(self, held: Claim, lane: Lane | None) -> "_HandOver | Done | None":
+        """Do one step; return None where another may follow at once, and otherwise why none does."""
         async with self._database.transaction() as session:
             loaded = await situation.load(session, run_id=held.run_id, minimum_credits=self._minimum_credits)
-            following = await self._next(session, held, loaded)
+            following = await self._next(session, held, loaded, lane)
         match following:
             case _Intent():
-                return await self._do(held, loaded, following)
+                return None if await self._do(held, loaded, following) else Done()
             case Setback():
                 await self._set_aside(held, loaded, following)
-            case Done():
-                pass
-        return False
+                return Done()
+            case Done() | _HandOver():
+                return following
 
-    async def _next(self, session: AsyncSession, held: Claim, loaded: situation.Loaded) -> "_Intent | Setback | Done":
+    async def _next(
+        self, session: AsyncSession, held: Claim, loaded: situation.Loaded, lane: Lane | None
+    ) -> "_Intent | Setback | Done | _HandOver":
         """Return what follows in a run: a step with all that it needs, a reason to wait, or nothing more."""
         if loaded.run.claims > journal.CLAIMS_WITHOUT_PROGRESS:
             return setbacks.crashed_too_often()
         if loaded.run.desired != "run":
             return setbacks.of_desire(loaded.run.desired)
         match decide(loaded.view):
+            case Do(kind=kind) if lane not in {None, lane_of(kind)}:
+                return _HandOver(lane_of(kind))
             case Do() as step:
                 meter = self._meter(held, loaded, step)
                 todo = await situation.prepare(session, loaded=loaded, step=step, llm=meter)

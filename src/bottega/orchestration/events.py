@@ -1,8 +1,8 @@
 """What may be told to a person, as values. Every front end renders these and nothing else.
 
 An event is written to `run_events` in the transaction that makes it true, and announced after that transaction.
-`StepStarted`, `DrivenElsewhere` and a `ProviderTrouble` that is waited for within a step are announced only: nothing
-has changed yet.
+`StepStarted`, `DrivenElsewhere`, `InLine` and a `ProviderTrouble` that is waited for within a step are announced only:
+nothing has changed yet.
 """
 
 import dataclasses
@@ -192,6 +192,14 @@ class DrivenElsewhere(Event):
     """Another process is working on the run; this one watches and takes over when it ends."""
 
     type: ClassVar[str] = "driven_elsewhere"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InLine(Event):
+    """The person has as many runs under way as anybody may; this one follows when one of them waits or ends."""
+
+    type: ClassVar[str] = "in_line"
+    at_once: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,10 @@ from typing import Any
 from sqlalchemy import bindparam, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from bottega.core.errors import AppError
+from bottega.orchestration.doorbell import Lane
 from bottega.orchestration.state import Phase, RunState, StopCode
 from bottega.orchestration.tables import Run
 
@@ -52,9 +54,17 @@ class Entry:
     reason: str | None
 
 
-async def claim(session: AsyncSession, *, run_id: uuid.UUID, owner: str) -> Claim | None:
-    """Take the lease of a run that is ready and due, or return None. Also to pause or cancel it, if that is desired."""
+async def claim(session: AsyncSession, *, run_id: uuid.UUID, owner: str, at_once: int = 100) -> Claim | None:
+    """Take the lease of a run that is ready and due, or return None. Also to pause or cancel it, if that is desired.
+
+    `at_once` is how many runs of one person may be under way. Two claims at one moment may exceed it by one: it keeps
+    people from crowding each other out, and no truth hangs on it.
+    """
     now = func.clock_timestamp()
+    other = aliased(Run)
+    under_way = select(func.count()).where(
+        other.user_id == Run.user_id, other.lease_owner.is_not(None), other.lease_until > now, other.id != Run.id
+    )
     statement = (
         update(Run)
         .where(
@@ -62,6 +72,7 @@ async def claim(session: AsyncSession, *, run_id: uuid.UUID, owner: str) -> Clai
             Run.state == RunState.READY,
             Run.wake_at <= now,
             or_(Run.lease_until.is_(None), Run.lease_until < now),
+            under_way.correlate(Run).scalar_subquery() < at_once,
         )
         .values(lease_owner=owner, lease_token=Run.lease_token + 1, lease_until=now + LEASE, claims=Run.claims + 1)
         .returning(Run.lease_token)
@@ -93,6 +104,13 @@ async def release(session: AsyncSession, *, held: Claim) -> str | None:
         .returning(Run.desired)
     )
     return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def hand_over(session: AsyncSession, *, held: Claim, lane: Lane) -> None:
+    """Give the lease back for workers of `lane` to take it. The claim does not count: the step was not tried."""
+    statement = update(Run).where(Run.id == held.run_id, Run.lease_token == held.lease_token)
+    values = {"lease_until": None, "lease_owner": None, "lane": lane, "claims": func.greatest(Run.claims - 1, 0)}
+    await session.execute(statement.values(values))
 
 
 async def seize(session: AsyncSession, *, run: Run) -> None:

@@ -2,30 +2,36 @@
 
 `run` drives one run for somebody who watches; `patrol` drives whichever are due, with nobody at a terminal.
 
-The row is the truth; this is one way of driving it. A lease left by a process of this machine that no longer lives is
-released at once instead of being waited for.
+The rows are the truth; this is one way of driving them. A lease left by a process of this machine that no longer lives
+is released at once instead of being waited for.
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from bottega.core.clock import Clock
 from bottega.db.transaction import Database
 from bottega.orchestration import funding
-from bottega.orchestration.advance import Advanced, Advancer
-from bottega.orchestration.events import Announce, DrivenElsewhere
+from bottega.orchestration.advance import Advanced, Advancer, Shift
+from bottega.orchestration.doorbell import Lane
+from bottega.orchestration.events import Announce, DrivenElsewhere, InLine
 from bottega.orchestration.state import RunState
 from bottega.orchestration.tables import Run
 
 BUSY_POLL_SECONDS = 1.0
+REFUSED_FOR_GOOD = 2  # once may be somebody who was quicker; then the lease says so
 LOOK_AGAIN_SECONDS = 5.0  # while a run is not due, somebody may pause, cancel or resume it
+AT_ONCE = 64
+GRACE_SECONDS = 20.0  # for the steps under way, when a patrol ends
 
 log = structlog.get_logger()
 
@@ -62,21 +68,31 @@ class _Due:
 
 
 class InProcessRunner:
-    def __init__(self, *, database: Database, advancer: Advancer, clock: Clock, announce: Announce) -> None:
+    """`at_once_per_person` is how many runs of one person are driven at a time, in all processes together."""
+
+    def __init__(
+        self, *, database: Database, advancer: Advancer, clock: Clock, announce: Announce, at_once_per_person: int
+    ) -> None:
         self._announce = announce
         self._database = database
         self._advancer = advancer
         self._clock = clock
+        self._at_once_per_person = at_once_per_person
+        self._rung = asyncio.Event()
+
+    def ring(self, run_id: uuid.UUID, *, lane: Lane) -> None:  # noqa: ARG002  # the rows say which run, and for whom
+        """Look at once what is due."""
+        self._rung.set()
 
     async def run(self, *, run_id: uuid.UUID) -> RunState:
         """Drive a run until it is finished or needs the person; return the state it is in."""
-        was_told = False
+        was_told, refused = False, 0
         while True:
             due = await self._due(run_id)
             if due.state is not RunState.READY:
                 return due.state
             if due.lease_owner and is_dead(due.lease_owner):
-                await self._evict(run_id, due.lease_owner)
+                await self._evict(due.lease_owner)
             elif due.lease_owner:
                 if not was_told:
                     self._announce(DrivenElsewhere())
@@ -84,31 +100,62 @@ class InProcessRunner:
                 await self._clock.sleep(BUSY_POLL_SECONDS)
             elif due.wait_seconds > 0:
                 await self._clock.sleep(min(due.wait_seconds, LOOK_AGAIN_SECONDS))
-            await self._advancer.drive(run_id)
+            elif await self._advancer.drive(run_id) is Advanced.BUSY:
+                refused += 1
+                if refused == REFUSED_FOR_GOOD:
+                    self._announce(InLine(at_once=self._at_once_per_person))
+                await self._clock.sleep(BUSY_POLL_SECONDS)
 
-    async def patrol(self, *, every_seconds: float = LOOK_AGAIN_SECONDS, at_once: int = 4) -> None:
+    async def patrol(
+        self,
+        *,
+        every_seconds: float = LOOK_AGAIN_SECONDS,
+        at_once: int = AT_ONCE,
+        shift: Shift | None = None,
+        overdue_seconds: float = 0.0,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
         """Drive every run of the installation that is due, some at once, until cancelled.
 
-        Other processes may do the same: the lease lets one of them have a run. When it is cancelled, so are the runs it
-        drives, and their leases are given back before this returns.
+        Other processes may do the same: the lease lets one of them have a run. With `overdue_seconds` a run is left to
+        them for that long. When it is cancelled, the steps under way may end, for a while; then leases are given back.
         """
+        shift = shift or Shift()
         driven: dict[uuid.UUID, asyncio.Task[Advanced]] = {}
         try:
             while True:
+                self._rung.clear()
                 _drop_ended(driven)
-                try:
-                    await self._wake_funded()
-                    due = await self._all_due()
-                except (OSError, SQLAlchemyError) as error:
-                    log.warning("runner.patrol.missed", reason=str(error))
-                    due = ()
-                for run_id in [run_id for run_id in due if run_id not in driven][: at_once - len(driven)]:
-                    driven[run_id] = asyncio.create_task(self._advancer.drive(run_id))
-                await self._clock.sleep(every_seconds)
+                if room := at_once - len(driven):
+                    for run_id in await self._look(room, except_for=tuple(driven), overdue_seconds=overdue_seconds):
+                        driven[run_id] = task = asyncio.create_task(self._advancer.drive(run_id, shift=shift))
+                        task.add_done_callback(self._look_again)
+                await self._rest(every_seconds)
         finally:
-            for task in driven.values():
-                task.cancel()
-            await asyncio.gather(*driven.values(), return_exceptions=True)
+            shift.is_over = True
+            await _wind_up(tuple(driven.values()), within_seconds=grace_seconds)
+
+    def _look_again(self, ended: "asyncio.Task[Advanced]") -> None:
+        """There is room for another run; for one that failed for no known reason there is time."""
+        if not ended.cancelled() and ended.exception() is None:
+            self._rung.set()
+
+    async def _rest(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._rung.wait()
+
+    async def _look(self, room: int, *, except_for: Sequence[uuid.UUID], overdue_seconds: float) -> Sequence[uuid.UUID]:
+        try:
+            await self._wake_funded()
+            await self._evict_dead()
+            async with self._database.transaction() as session:
+                given = {"at_once": self._at_once_per_person, "room": room, "overdue": overdue_seconds}
+                found = await session.scalars(_DUE, given | {"except_for": list(except_for)})
+                return found.all()
+        except (OSError, SQLAlchemyError) as error:
+            log.warning("runner.patrol.missed", reason=str(error))
+            return ()
 
     async def _wake_funded(self) -> None:
         async with self._database.transaction() as session:
@@ -117,25 +164,6 @@ class InProcessRunner:
             async with self._database.transaction() as session:
                 await funding.wake_for_credits(session, user_id)
 
-    async def _all_due(self) -> tuple[uuid.UUID, ...]:
-        """Return the runs that are ready, due and not driven by a living process, those that wait longest first."""
-        now = func.clock_timestamp()
-        statement = (
-            select(Run.id, Run.lease_owner, Run.lease_until > now)
-            .where(Run.state == RunState.READY, Run.wake_at <= now)
-            .order_by(Run.wake_at)
-        )
-        async with self._database.transaction() as session:
-            rows = (await session.execute(statement)).all()
-        due = []
-        for run_id, owner, is_leased in rows:
-            if owner is not None and is_leased:
-                if not is_dead(owner):
-                    continue
-                await self._evict(run_id, owner)
-            due.append(run_id)
-        return tuple(due)
-
     async def _due(self, run_id: uuid.UUID) -> _Due:
         wait = func.extract("epoch", Run.wake_at - func.clock_timestamp())
         statement = select(Run.state, wait, Run.lease_owner).where(Run.id == run_id)
@@ -143,10 +171,34 @@ class InProcessRunner:
             state, seconds, owner = (await session.execute(statement)).one()
         return _Due(state=RunState(state), wait_seconds=float(seconds), lease_owner=owner)
 
-    async def _evict(self, run_id: uuid.UUID, owner: str) -> None:
-        statement = update(Run).where(Run.id == run_id, Run.lease_owner == owner)
+    async def _evict_dead(self) -> None:
+        owners = select(Run.lease_owner).where(Run.lease_owner.is_not(None)).distinct()
+        async with self._database.transaction() as session:
+            found = (await session.scalars(owners)).all()
+        for owner in found:
+            if owner is not None and is_dead(owner):
+                await self._evict(owner)
+
+    async def _evict(self, owner: str) -> None:
+        statement = update(Run).where(Run.lease_owner == owner)
         async with self._database.transaction() as session:
             await session.execute(statement.values(lease_until=None, lease_owner=None))
+
+
+# The longest wait first, but of nobody more than they may have under way: the rest of theirs must not fill the room.
+_DUE = text("""
+WITH busy AS (
+    SELECT user_id, count(*) AS runs FROM runs
+    WHERE lease_owner IS NOT NULL AND lease_until > clock_timestamp() GROUP BY user_id
+), due AS (
+    SELECT id, user_id, wake_at, row_number() OVER (PARTITION BY user_id ORDER BY wake_at, id) AS turn FROM runs
+    WHERE state = 'ready' AND wake_at <= clock_timestamp() - make_interval(secs => :overdue)
+      AND (lease_until IS NULL OR lease_until < clock_timestamp() - make_interval(secs => :overdue))
+)
+SELECT due.id FROM due LEFT JOIN busy ON busy.user_id = due.user_id
+WHERE turn + COALESCE(busy.runs, 0) <= :at_once AND NOT due.id = ANY(CAST(:except_for AS uuid[]))
+ORDER BY wake_at, due.id LIMIT :room
+""")
 
 
 def _drop_ended(driven: dict[uuid.UUID, "asyncio.Task[Advanced]"]) -> None:
@@ -155,3 +207,12 @@ def _drop_ended(driven: dict[uuid.UUID, "asyncio.Task[Advanced]"]) -> None:
         del driven[run_id]
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("runner.run.failed", run_id=str(run_id), exc_info=error)
+
+
+async def _wind_up(driven: Sequence["asyncio.Task[Advanced]"], *, within_seconds: float) -> None:
+    """Let the steps under way end, and cut off those that take too long: their runs keep their place."""
+    if driven:
+        await asyncio.wait(driven, timeout=within_seconds)
+    for task in driven:
+        task.cancel()
+    await asyncio.gather(*driven, return_exceptions=True)

@@ -38,6 +38,7 @@ class Run(Base):
             postgresql_where=text("finished_at IS NULL"),
         ),
         Index("ix_runs_due", "wake_at", postgresql_where=text("state = 'ready'")),
+        Index("ix_runs_leased", "user_id", postgresql_where=text("lease_owner IS NOT NULL")),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -48,6 +49,8 @@ class Run(Base):
     state: Mapped[str] = mapped_column(String(20), server_default="ready")  # whether it goes on, and if not, why
     step_no: Mapped[int] = mapped_column(server_default=text("0"))
     wake_at: Mapped[CreatedAt]
+    lane: Mapped[str] = mapped_column(String(20), server_default="steps")  # which workers it was last handed to
+    rung_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))  # when they were last told of it
     lease_owner: Mapped[str | None] = mapped_column(String(200))
     lease_token: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

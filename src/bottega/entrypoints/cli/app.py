@@ -30,6 +30,8 @@ _COMMANDS = {
     "keys": ("bottega.entrypoints.cli.keys:keys", "Keep provider keys, the platform's or somebody's own."),
     "pricing": ("bottega.entrypoints.cli.pricing:pricing", "See and set what models cost."),
     "relay": ("bottega.entrypoints.cli.relay:relay", "Let tools of your own call models, on your credits."),
+    "runner": ("bottega.entrypoints.worker.command:runner", "Go on with every run that is due, in one process."),
+    "worker": ("bottega.entrypoints.worker.command:worker", "Go on with runs beside other workers, over Redis."),
     "serve": ("bottega.entrypoints.http.serve:serve", "Serve webhooks and the relay over HTTP."),
     "ledger": ("bottega.entrypoints.cli.ledger:ledger", "Audit the ledger; ask what lost calls cost."),
     "db": ("bottega.entrypoints.cli.db:db", "Look after the database."),

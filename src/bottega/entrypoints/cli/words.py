@@ -134,6 +134,8 @@ def _ending_line(event: Event) -> str | None:
             return f"[green]packed[/]   {_count(event.files, 'file')}, {event.size_bytes:,} bytes"
         case events.DrivenElsewhere():
             return "[yellow]watching[/] another process is working on this project; it is taken over when that ends"
+        case events.InLine():
+            return f"[yellow]in line[/]  {_count(event.at_once, 'project')} of yours at a time; this one is next"
         case events.RunResumed():
             return "[green]resumed[/]  from where it stopped"
         case _:

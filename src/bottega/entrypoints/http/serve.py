@@ -5,22 +5,18 @@ Then what is under way over HTTP ends and is paid for; runs give their leases ba
 
 import asyncio
 import contextlib
-import signal
 import socket
-import sys
-import uuid
 from collections.abc import AsyncIterator
 
 import click
-import structlog
 
 from bottega.bootstrap import App, open_app
 from bottega.config import Settings
 from bottega.core.clock import Clock, SystemClock
-from bottega.core.errors import AppError
 from bottega.core.log import configure_logging
+from bottega.entrypoints.daemon.chores import doing
+from bottega.entrypoints.daemon.vigil import beating, last_edge, told_to_stop
 from bottega.entrypoints.http.application import Parts, create_app
-from bottega.entrypoints.http.chores import doing
 from bottega.entrypoints.relay.calls import Calls
 from bottega.entrypoints.relay.desk import MeteredDesk
 from bottega.entrypoints.relay.host import LocalRelay
@@ -28,8 +24,6 @@ from bottega.entrypoints.relay.router import Relay
 from bottega.entrypoints.relay.server import listen, serving
 
 GRACE_SECONDS = 25  # a container is often given thirty
-
-log = structlog.get_logger()
 
 
 @click.command()
@@ -40,15 +34,8 @@ def serve(host: str | None, port: int | None) -> None:
     settings = Settings.load()
     configure_logging(level=settings.platform.log_level, json=settings.platform.app_env == "production")
     at = listen(host=host or settings.http.http_host, port=settings.http.http_port if port is None else port)
-    try:
+    with last_edge("serve.failed"):
         asyncio.run(_serve(settings, at))
-    except AppError:
-        raise
-    except Exception:  # the last edge: one kind sentence, and the rest in the log
-        error_id = uuid.uuid4().hex[:12]
-        log.exception("serve.failed", error_id=error_id)
-        click.echo(f"Something went wrong on our side (error {error_id}); the server has stopped.", err=True)
-        sys.exit(1)
 
 
 async def _serve(settings: Settings, at: socket.socket) -> None:
@@ -57,10 +44,11 @@ async def _serve(settings: Settings, at: socket.socket) -> None:
         LocalRelay(models=models) as lender,
         open_app(settings, model_server=lender) as app,
         serving_app(app, at=at),
+        beating(settings.runner.heartbeat_file),
     ):
         address, port = at.getsockname()[:2]
         click.echo(f"Serving on http://{f'[{address}]' if ':' in address else address}:{port}; Ctrl-C stops it.")
-        await _told_to_stop()
+        await told_to_stop()
         click.echo("Stopping: what is under way may end.")
 
 
@@ -75,7 +63,7 @@ async def serving_app(
     relay = Relay(desk=desk, models=app.models, calls=calls, clock=clock)
     development = app.payments if app.payments.is_development else None
     served = create_app(Parts(ping=app.ping, relay=relay, webhooks=app.payments, development_payments=development))
-    async with doing(app.chores, clock=clock):
+    async with doing((app.going_on, *app.chores), clock=clock):
         stopping_at = clock.monotonic()
         try:
             async with serving(served, at=at, grace_seconds=grace_seconds):
@@ -85,15 +73,3 @@ async def serving_app(
                     stopping_at = clock.monotonic()
         finally:
             await calls.drain(within_seconds=max(0.0, stopping_at + grace_seconds - clock.monotonic()))
-
-
-async def _told_to_stop() -> None:
-    """Wait for a signal; a second one ends the process at once."""
-    loop, told = asyncio.get_running_loop(), asyncio.Event()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number in numbers:
-        loop.add_signal_handler(number, told.set)
-    await told.wait()
-    for number in numbers:
-        loop.remove_signal_handler(number)
-        signal.signal(number, signal.SIG_DFL)

@@ -1,8 +1,9 @@
-"""Which executor does which step, and which model it will ask."""
+"""Which executor does which step, which model it will ask, and which workers it is for."""
 
 from collections.abc import Mapping
 
 from bottega.llm.types import ModelName
+from bottega.orchestration.doorbell import Lane
 from bottega.orchestration.state import StepKind
 from bottega.orchestration.steps.check import check
 from bottega.orchestration.steps.commit import commit
@@ -27,6 +28,13 @@ EXECUTORS: Mapping[StepKind, Executor] = {
 }
 
 ARCHITECT_STEPS = frozenset({StepKind.GATHER, StepKind.PLAN, StepKind.VERIFY, StepKind.README})
+
+
+SANDBOX_STEPS = frozenset({StepKind.CHECK, StepKind.CHECK_README})
+
+
+def lane_of(kind: StepKind) -> Lane:
+    return Lane.SANDBOX if kind in SANDBOX_STEPS else Lane.STEPS
 
 
 def model_of(kind: StepKind, situation: Situation, bench: Workbench) -> ModelName | None:

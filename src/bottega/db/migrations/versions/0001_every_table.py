@@ -350,6 +350,8 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=20), server_default="ready", nullable=False),
         sa.Column("step_no", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("wake_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("lane", sa.String(length=20), server_default="steps", nullable=False),
+        sa.Column("rung_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lease_owner", sa.String(length=200), nullable=True),
         sa.Column("lease_token", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
@@ -369,6 +371,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
     )
     op.create_index("ix_runs_due", "runs", ["wake_at"], unique=False, postgresql_where=sa.text("state = 'ready'"))
+    op.create_index(
+        "ix_runs_leased", "runs", ["user_id"], unique=False, postgresql_where=sa.text("lease_owner IS NOT NULL")
+    )
     op.create_index(
         "uq_runs_one_live", "runs", ["project_id"], unique=True, postgresql_where=sa.text("finished_at IS NULL")
     )

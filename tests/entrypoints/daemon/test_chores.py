@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from bottega.bootstrap import Chore
 from bottega.core.clock import SystemClock
-from bottega.entrypoints.http.chores import doing
+from bottega.entrypoints.daemon.chores import doing
 
 
 async def test_a_chore_that_fails_is_logged_and_goes_on_as_do_the_others() -> None:
