@@ -6,6 +6,7 @@ code never sees this module: the composition root hands it values.
 
 import base64
 import binascii
+import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields
 from decimal import Decimal
@@ -270,6 +271,7 @@ class DeliverySettings(_Group):
 
 class SandboxSettings(_Group):
     sandbox: Literal["auto", "bubblewrap", "landlock", "none"] = "auto"
+    sandbox_slots: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)  # trees checked at once in a process
 
 
 class PlatformSettings(_Group):

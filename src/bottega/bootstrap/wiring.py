@@ -133,7 +133,7 @@ async def _assemble(
         settings,
         database=database,
         prompts=prompts,
-        checks=CheckRunner(sandbox=sandbox, limits=pace.limits),
+        checks=CheckRunner(sandbox=sandbox, limits=pace.limits, slots=settings.sandbox.sandbox_slots),
         quote=_Quotes(database=database, prices=prices, models=models, terms=terms),
         refiner=refiner,
         clock=clock,

@@ -4,9 +4,10 @@ One process of the installation does it at a time. A run is not rung for more of
 come, so that a queue that is long does not grow by it.
 """
 
+import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from bottega.db.transaction import Database
 from bottega.orchestration.doorbell import Doorbell, Lane
@@ -29,7 +30,7 @@ class Bellringer:
             self._doorbell.ring(run_id, lane=Lane(lane))
         return len(due)
 
-    async def _due(self) -> Sequence[Row[tuple[object, str]]]:
+    async def _due(self) -> Sequence[tuple[uuid.UUID, str]]:
         given = {
             "only_one": _ONLY_ONE,
             "at_once": self._at_once_per_person,
@@ -37,7 +38,7 @@ class Bellringer:
             "limit": AT_ONCE,
         }
         async with self._database.transaction() as session:
-            return (await session.execute(_RING, given)).all()
+            return [(row.id, row.lane) for row in (await session.execute(_RING, given)).all()]
 
 
 _RING = text("""

@@ -5,6 +5,7 @@
   and must turn red when a failing test is added to the files it reaches.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,11 +30,15 @@ class Check:
 
 
 class CheckRunner:
-    """`limits` bound every command that is not given limits of its own."""
+    """`limits` bound every command that is not given limits of its own; `slots` is how many trees are checked at once.
 
-    def __init__(self, *, sandbox: Sandbox, limits: Limits = LIMITS) -> None:
+    Whoever finds no slot waits for one: what was written keeps a core busy, and more than the cores makes all late.
+    """
+
+    def __init__(self, *, sandbox: Sandbox, limits: Limits = LIMITS, slots: int = 2) -> None:
         self._sandbox = sandbox
         self._limits = limits
+        self._slots = asyncio.Semaphore(slots)
 
     async def check(
         self,
@@ -45,7 +50,8 @@ class CheckRunner:
     ) -> tuple[Check, ...]:
         """Run every command in its own fresh copy of `files`, in order, and judge each."""
         lost = lost_tests(base_inventory, inventory(files))
-        return tuple([await self._check(files, command, lost, limits or self._limits) for command in commands])
+        async with self._slots:
+            return tuple([await self._check(files, command, lost, limits or self._limits) for command in commands])
 
     async def _check(self, files: Mapping[str, bytes], command: str, lost: str, limits: Limits) -> Check:
         result = await self._sandbox.run(files=files, command=command, limits=limits)

@@ -63,10 +63,10 @@ def work(settings: Settings, *, lanes: frozenset[Lane], runs_at_once: int, llm: 
     driver = _Driver(settings=settings, llm=llm, shift=Shift(lane=lane, seconds=SLICE_SECONDS), at_once=runs_at_once)
     celery = open_broker(url)
 
-    @celery.task(name=ADVANCE)
     def advance(run_id: str) -> None:
         driver.drive(uuid.UUID(run_id))
 
+    celery.task(advance, name=ADVANCE)
     with driver.running(), _telling_of_the_end(driver):
         return _consume(celery, lanes=lanes, threads=runs_at_once)
 
