@@ -31,6 +31,7 @@ from bottega.entrypoints.relay.host import LocalRelay
 from bottega.llm.types import Gateway
 from bottega.orchestration.advance import Shift
 from bottega.orchestration.doorbell import Lane
+from bottega.orchestration.events import Announce
 
 OVERDUE_SECONDS = 10.0
 RING_SECONDS = 5.0
@@ -50,8 +51,17 @@ class NoBroker(AppError):
         )
 
 
-def work(settings: Settings, *, lanes: frozenset[Lane], runs_at_once: int, llm: Gateway | None = None) -> int:
-    """Work until told to stop (SIGTERM); return the process's exit code. `llm` replaces the gateway, as in `open_app`.
+def work(
+    settings: Settings,
+    *,
+    lanes: frozenset[Lane],
+    runs_at_once: int,
+    llm: Gateway | None = None,
+    listen: Announce | None = None,
+) -> int:
+    """Work until told to stop (SIGTERM); return the process's exit code.
+
+    `llm` replaces the gateway, as in `open_app`; `listen` hears what is announced here.
 
     Raises:
         NoBroker, and whatever keeps an App from opening.
@@ -60,7 +70,8 @@ def work(settings: Settings, *, lanes: frozenset[Lane], runs_at_once: int, llm: 
     if url is None:
         raise NoBroker
     lane = next(iter(lanes)) if len(lanes) == 1 else None  # both: nothing is ever handed over
-    driver = _Driver(settings=settings, llm=llm, shift=Shift(lane=lane, seconds=SLICE_SECONDS), at_once=runs_at_once)
+    shift = Shift(lane=lane, seconds=SLICE_SECONDS)
+    driver = _Driver(settings=settings, llm=llm, listen=listen, shift=shift, at_once=runs_at_once)
     celery = open_broker(url)
 
     def advance(run_id: str) -> None:
@@ -105,6 +116,7 @@ class _Driver:
 
     settings: Settings
     llm: Gateway | None
+    listen: Announce | None
     shift: Shift
     at_once: int
     _loop: asyncio.AbstractEventLoop | None = None
@@ -153,6 +165,8 @@ class _Driver:
             beating(self.settings.runner.heartbeat_file),
         ):
             self._loop, self._app = asyncio.get_running_loop(), app
+            if self.listen is not None:
+                app.events.listen(self.listen)
             async with doing(self._chores(app), clock=SystemClock()):
                 started.set_result(None)
                 await self._over.wait()
