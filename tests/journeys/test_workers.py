@@ -240,7 +240,7 @@ async def test_a_worker_that_was_stopped_past_its_lease_changes_nothing_when_it_
     await asyncio.sleep(2)  # by then its answer has come
     assert await floor.dismiss() == [0, 0]
     assert await floor.steps() == 2
-    assert await floor.workshop.calls() == Counter(settled=2, orphan=1)
+    assert await floor.workshop.calls() == Counter(settled=2, fenced=1)
     await floor.workshop.audit()
 
 
