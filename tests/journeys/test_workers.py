@@ -7,7 +7,7 @@ import random
 import signal
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -36,6 +36,7 @@ from tests.journeys.test_kill import (
     undisturbed,
 )
 from tests.journeys.test_patrol import journal
+from tests.waiting import when
 
 __all__ = ["undisturbed"]
 
@@ -128,13 +129,6 @@ class Floor:
         for worker in workers:
             await asyncio.to_thread(worker.join, 40)
         return [worker.exitcode for worker in workers]
-
-
-async def when(is_so: Callable[[], Awaitable[bool]], *, seconds: float = 60) -> None:
-    """Wait until something is so, in other processes."""
-    async with asyncio.timeout(seconds):
-        while not await is_so():  # noqa: ASYNC110 -- nothing here could set an event
-            await asyncio.sleep(0.05)
 
 
 @pytest.fixture

@@ -54,4 +54,4 @@ def work_on(
         place, run_id = dies
         llm, reaper = MortalModel(llm, place=place), Reaper(place=place, database_url=database_url, run_id=run_id)
     chosen = frozenset(map(Lane, lanes))
-    raise SystemExit(work(settings, lanes=chosen, runs_at_once=at_once, llm=llm, listen=reaper))
+    asyncio.run(work(settings, lanes=chosen, runs_at_once=at_once, llm=llm, listen=reaper))

@@ -46,6 +46,7 @@ VALUES: dict[str, object] = {
     "feedback": "Say in a docstring what the module is for.",
     "commit_sha": "0123456789abcdef0123456789abcdef01234567",
     "executed": True,
+    "at_once": 3,
     "credits_charged": "1.23",
     "size_bytes": 12_345,
     "message": "Google is limiting requests",

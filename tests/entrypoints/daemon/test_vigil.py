@@ -7,18 +7,15 @@ import pytest
 
 from bottega.core.errors import AppError
 from bottega.entrypoints.daemon.vigil import beating, last_edge
+from tests.waiting import when_there
 
 
 async def test_the_heartbeat_file_is_touched_while_the_loop_turns_and_no_longer(tmp_path: Path) -> None:
     file = tmp_path / "heartbeat"
     async with beating(file, every_seconds=0.01):
-        async with asyncio.timeout(5):
-            while not file.exists():
-                await asyncio.sleep(0.01)
+        await when_there(file)
         file.unlink()
-        async with asyncio.timeout(5):
-            while not file.exists():
-                await asyncio.sleep(0.01)
+        await when_there(file)
     file.unlink()
     await asyncio.sleep(0.05)
     assert not file.exists()

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from bottega.entrypoints.cli.app import main
 from tests.journeys.patrolling import variables
+from tests.waiting import when_there
 
 
 def test_a_worker_without_redis_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -55,8 +56,7 @@ async def test_it_ends_when_told_to(redis: str | None, database_url: str, tmp_pa
         stderr=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(60):
-        while not (tmp_path / "heartbeat").exists():
-            await asyncio.sleep(0.05)
+        await when_there(tmp_path / "heartbeat")
         await asyncio.sleep(1)
         os.kill(process.pid, signal.SIGTERM)
         _, said = await process.communicate()

@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import sys
 
 import click
 
@@ -15,9 +14,11 @@ from bottega.entrypoints.daemon.vigil import beating, last_edge, told_to_stop
 from bottega.entrypoints.relay.host import LocalRelay
 from bottega.orchestration.doorbell import Lane
 
+LANES = click.Choice([lane.value for lane in Lane])
+
 
 @click.command()
-@click.option("--queue", "lanes", type=click.Choice([*Lane]), multiple=True, help="What to work off [default: both].")
+@click.option("--queue", "lanes", type=LANES, multiple=True, help="What to work off [default: both].")
 @click.option(
     "--concurrency", type=click.IntRange(1, 10_000), default=None, help="Runs at once [default: RUNS_AT_ONCE]."
 )
@@ -28,7 +29,7 @@ def worker(lanes: tuple[str, ...], concurrency: int | None) -> None:
     settings = _settings()
     chosen = frozenset(map(Lane, lanes)) or frozenset(Lane)
     with last_edge("worker.failed"):
-        sys.exit(work(settings, lanes=chosen, runs_at_once=concurrency or settings.runner.runs_at_once))
+        asyncio.run(work(settings, lanes=chosen, runs_at_once=concurrency or settings.runner.runs_at_once))
 
 
 @click.command()

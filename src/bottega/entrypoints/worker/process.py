@@ -1,4 +1,4 @@
-"""A worker: Celery's threads take rings from Redis, and one event loop beside them drives every run they were for.
+"""A worker: one event loop drives runs, and Celery's threads beside it take rings from Redis.
 
 A thread only waits for what the loop does, so hundreds of runs share one database pool and one HTTP pool. The loop
 also drives, without being told, what has been due for a while: a ring that was lost, or a broker that is away, costs
@@ -7,18 +7,19 @@ leases back.
 """
 
 import asyncio
-import concurrent.futures
 import functools
 import os
 import threading
+import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import warnings
 from dataclasses import dataclass, field
 
 import structlog
-from celery import Celery, signals
+from celery import Celery
 from celery.apps.worker import Worker
+from celery.platforms import EX_OK, SecurityWarning
+from celery.worker import state
 
 from bottega.bootstrap import App, Chore, open_app
 from bottega.bootstrap.broker import ADVANCE, open_broker
@@ -26,10 +27,10 @@ from bottega.config import Settings
 from bottega.core.clock import SystemClock
 from bottega.core.errors import AppError
 from bottega.entrypoints.daemon.chores import doing
-from bottega.entrypoints.daemon.vigil import beating
+from bottega.entrypoints.daemon.vigil import beating, told_to_stop
 from bottega.entrypoints.relay.host import LocalRelay
 from bottega.llm.types import Gateway
-from bottega.orchestration.advance import Shift
+from bottega.orchestration.advance import Advanced, Shift
 from bottega.orchestration.doorbell import Lane
 from bottega.orchestration.events import Announce
 
@@ -37,6 +38,7 @@ OVERDUE_SECONDS = 10.0
 RING_SECONDS = 5.0
 SLICE_SECONDS = 120.0  # then a run goes to the end of the queue
 GRACE_SECONDS = 20.0
+CONSUMER_SECONDS = 3.0  # to take its leave of the broker, which may not be there
 
 log = structlog.get_logger()
 
@@ -51,152 +53,128 @@ class NoBroker(AppError):
         )
 
 
-def work(
+async def work(
     settings: Settings,
     *,
     lanes: frozenset[Lane],
     runs_at_once: int,
     llm: Gateway | None = None,
     listen: Announce | None = None,
-) -> int:
-    """Work until told to stop (SIGTERM); return the process's exit code.
+) -> None:
+    """Work until told to stop (SIGTERM, SIGINT).
 
     `llm` replaces the gateway, as in `open_app`; `listen` hears what is announced here.
 
     Raises:
         NoBroker, and whatever keeps an App from opening.
     """
-    url = settings.redis.url
-    if url is None:
+    if settings.redis.url is None:
         raise NoBroker
-    lane = next(iter(lanes)) if len(lanes) == 1 else None  # both: nothing is ever handed over
-    shift = Shift(lane=lane, seconds=SLICE_SECONDS)
-    driver = _Driver(settings=settings, llm=llm, listen=listen, shift=shift, at_once=runs_at_once)
-    celery = open_broker(url)
+    told = asyncio.create_task(told_to_stop())
+    shift = Shift(lane=next(iter(lanes)) if len(lanes) == 1 else None, seconds=SLICE_SECONDS)  # both: no handing over
+    models = (settings.models.architect, *settings.models.implementers)
+    async with (
+        LocalRelay(models=models) as relay,
+        open_app(settings, llm=llm, model_server=relay) as app,
+        beating(settings.runner.heartbeat_file),
+    ):
+        if listen is not None:
+            app.events.listen(listen)
+        crew = _Crew(app=app, shift=shift, loop=asyncio.get_running_loop())
+        consumer = _Consumer(open_broker(settings.redis.url), crew=crew, lanes=lanes, threads=runs_at_once)
+        async with doing(_chores(app, shift=shift, at_once=runs_at_once), clock=SystemClock()):
+            consumer.start()
+            await told
+            log.info("worker.stopping", runs=crew.size)
+            consumer.stop()
+            await crew.wind_up()
+        await asyncio.to_thread(consumer.join, CONSUMER_SECONDS)
 
-    def advance(run_id: str) -> None:
-        driver.drive(uuid.UUID(run_id))
 
-    celery.task(advance, name=ADVANCE)
-    with driver.running(), _telling_of_the_end(driver):
-        return _consume(celery, lanes=lanes, threads=runs_at_once)
-
-
-def _consume(celery: Celery, *, lanes: frozenset[Lane], threads: int) -> int:
-    worker = Worker(
-        app=celery,
-        pool_cls="threads",
-        concurrency=threads,
-        queues=sorted(lanes),
-        hostname=f"bottega-{os.getpid()}@%h",
-        loglevel="WARNING",
-        quiet=True,
-        without_gossip=True,
-        without_mingle=True,
+def _chores(app: App, *, shift: Shift, at_once: int) -> tuple[Chore, ...]:
+    overdue = functools.partial(app.runner.patrol, at_once=at_once, shift=shift, overdue_seconds=OVERDUE_SECONDS)
+    return (
+        Chore(name="bells", every_seconds=RING_SECONDS, work=app.bellringer.ring_due),
+        Chore(name="overdue runs", every_seconds=RING_SECONDS, work=overdue),
     )
-    worker.start()
-    return worker.exitcode or 0
-
-
-@contextmanager
-def _telling_of_the_end(driver: "_Driver") -> Iterator[None]:
-    def tell(**_: object) -> None:
-        driver.end_shift()
-
-    signals.worker_shutting_down.connect(tell, weak=False)
-    try:
-        yield
-    finally:
-        signals.worker_shutting_down.disconnect(tell)
 
 
 @dataclass(slots=True, kw_only=True)
-class _Driver:
-    """The event loop in a thread of its own, with the App in it; Celery's threads call `drive`."""
+class _Crew:
+    """The runs that were rung for and are driven here; Celery's threads call `drive`."""
 
-    settings: Settings
-    llm: Gateway | None
-    listen: Announce | None
+    app: App
     shift: Shift
-    at_once: int
-    _loop: asyncio.AbstractEventLoop | None = None
-    _app: App | None = None
-    _over: asyncio.Event = field(default_factory=asyncio.Event)
-    _driven: set["asyncio.Task[object]"] = field(default_factory=set)
+    loop: asyncio.AbstractEventLoop
+    _driven: set["asyncio.Task[Advanced]"] = field(default_factory=set)
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        started: concurrent.futures.Future[None] = concurrent.futures.Future()
-        thread = threading.Thread(target=self._run, args=(started,), name="runs")
-        thread.start()
-        try:
-            started.result()
-            yield
-        finally:
-            self._call(self._over.set)
-            thread.join()
+    @property
+    def size(self) -> int:
+        return len(self._driven)
 
     def drive(self, run_id: uuid.UUID) -> None:
         """Drive a run on the loop, and wait for it. What goes wrong with it is in its row and in the log."""
-        if self._loop is None or self.shift.is_over:
-            return  # rung for again, for somebody else
-        asyncio.run_coroutine_threadsafe(self._drive(run_id), self._loop).result()
-
-    def end_shift(self) -> None:
-        self._call(self._wind_up)
-
-    def _call(self, what: Callable[[], object]) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(what)
-
-    def _run(self, started: "concurrent.futures.Future[None]") -> None:
-        try:
-            asyncio.run(self._live(started))
-        except BaseException as error:
-            if started.done():
-                raise
-            started.set_exception(error)
-
-    async def _live(self, started: "concurrent.futures.Future[None]") -> None:
-        models = (self.settings.models.architect, *self.settings.models.implementers)
-        async with (
-            LocalRelay(models=models) as relay,
-            open_app(self.settings, llm=self.llm, model_server=relay) as app,
-            beating(self.settings.runner.heartbeat_file),
-        ):
-            self._loop, self._app = asyncio.get_running_loop(), app
-            if self.listen is not None:
-                app.events.listen(self.listen)
-            async with doing(self._chores(app), clock=SystemClock()):
-                started.set_result(None)
-                await self._over.wait()
-
-    def _chores(self, app: App) -> tuple[Chore, ...]:
-        patrol = functools.partial(
-            app.runner.patrol, at_once=self.at_once, shift=self.shift, overdue_seconds=OVERDUE_SECONDS
-        )
-        return (
-            Chore(name="bells", every_seconds=RING_SECONDS, work=app.bellringer.ring_due),
-            Chore(name="overdue runs", every_seconds=RING_SECONDS, work=patrol),
-        )
+        if not self.shift.is_over:  # otherwise somebody else is rung for
+            asyncio.run_coroutine_threadsafe(self._drive(run_id), self.loop).result()
 
     async def _drive(self, run_id: uuid.UUID) -> None:
-        assert self._app is not None  # noqa: S101  # the loop is known once the App is open
-        task: asyncio.Task[object] = asyncio.create_task(self._app.advancer.drive(run_id, shift=self.shift))
+        task = asyncio.create_task(self.app.advancer.drive(run_id, shift=self.shift))
         self._driven.add(task)
         try:
-            await task
-        except Exception:  # the edge of a ring: whatever is due is due again
-            log.exception("runner.run.failed", run_id=str(run_id))
-        except asyncio.CancelledError:
-            log.info("runner.run.cut_off", run_id=str(run_id))
+            await asyncio.wait([task])
         finally:
             self._driven.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("runner.run.failed", run_id=str(run_id), exc_info=error)
 
-    def _wind_up(self) -> None:
+    async def wind_up(self) -> None:
+        """Let the steps under way end, for a while, and cut off the rest: their runs keep their place."""
         self.shift.is_over = True
-        asyncio.get_running_loop().call_later(GRACE_SECONDS, self._cut_off)
+        if self._driven:
+            _, late = await asyncio.wait(self._driven, timeout=GRACE_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
-    def _cut_off(self) -> None:
-        for task in self._driven:
-            task.cancel()
+
+class _Consumer(threading.Thread):
+    """Celery's side: takes rings, each for one of its threads. It is begun again when it ends by itself."""
+
+    def __init__(self, celery: Celery, *, crew: _Crew, lanes: frozenset[Lane], threads: int) -> None:
+        super().__init__(name="rings", daemon=True)  # a broker that is away must not hold up the end
+        self._celery = celery
+        self._lanes = sorted(lanes)
+        self._threads = threads
+        self._is_over = threading.Event()
+
+        def advance(run_id: str) -> None:
+            crew.drive(uuid.UUID(run_id))
+
+        celery.task(advance, name=ADVANCE)
+
+    def run(self) -> None:
+        warnings.filterwarnings("ignore", category=SecurityWarning)  # of root, who must not unpickle: we take JSON
+        while not self._is_over.is_set():
+            self._consume()
+            if not self._is_over.is_set():
+                log.error("worker.consumer.ended")
+                time.sleep(RING_SECONDS)
+
+    def stop(self) -> None:
+        """Take no more rings; what was taken goes on."""
+        self._is_over.set()
+        state.should_stop = EX_OK
+
+    def _consume(self) -> None:
+        worker = Worker(  # outside the main thread it leaves the process's signals alone
+            app=self._celery,
+            pool_cls="threads",
+            concurrency=self._threads,
+            queues=self._lanes,
+            hostname=f"bottega-{os.getpid()}@%h",
+            loglevel="WARNING",
+            quiet=True,
+            without_gossip=True,
+            without_mingle=True,
+        )
+        worker.start()
