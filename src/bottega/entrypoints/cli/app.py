@@ -32,6 +32,7 @@ _COMMANDS = {
     "relay": ("bottega.entrypoints.cli.relay:relay", "Let tools of your own call models, on your credits."),
     "serve": ("bottega.entrypoints.http.serve:serve", "Serve webhooks and the relay over HTTP."),
     "ledger": ("bottega.entrypoints.cli.ledger:ledger", "Audit the ledger; ask what lost calls cost."),
+    "sandbox": ("bottega.entrypoints.cli.sandbox:sandbox", "Say how generated code is walled in here."),
     "db": ("bottega.entrypoints.cli.db:db", "Look after the database."),
 }
 

@@ -1,0 +1,62 @@
+#!/bin/sh
+# Write what the compose file reads from secrets/, random where it may be. What is there already is left alone, so it can
+# be run again; only the owner may read the files. Keep them with your backups: platform.env opens the kept keys.
+set -eu
+umask 077
+cd "$(dirname "$0")"
+mkdir -p secrets
+
+random() { head -c 32 /dev/urandom | base64 | tr -d '\n'; }
+word() { head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
+write() {
+  if [ -e "secrets/$1" ]; then echo "secrets/$1 is there and stays"; cat > /dev/null; return; fi
+  cat > "secrets/.$1.new"
+  mv "secrets/.$1.new" "secrets/$1"
+  echo "secrets/$1 written"
+}
+
+write database.env <<END
+POSTGRES_PASSWORD=$(word)
+END
+
+redis=$(word)
+write redis.env <<END
+REDIS_PASSWORD=$redis
+REDIS_URL=redis://:$redis@redis:6379/0
+END
+
+write platform.env <<END
+API_KEY_ENCRYPTION_KEY=$(random)
+END
+
+# For processes that open no kept key: production starts nothing without one, so they get one that opens nothing.
+write keyless.env <<END
+API_KEY_ENCRYPTION_KEY=$(random)
+END
+
+name=$(word | cut -c1-20) password=$(word)
+if [ -e secrets/storage.env ] || [ -e secrets/storage-server.env ]; then
+  echo "secrets/storage.env and secrets/storage-server.env belong together and stay"
+else
+  write storage.env <<END
+STORAGE_ACCESS_KEY_ID=$name
+STORAGE_SECRET_ACCESS_KEY=$password
+END
+  write storage-server.env <<END
+MINIO_ROOT_USER=$name
+MINIO_ROOT_PASSWORD=$password
+END
+fi
+
+write models.env <<END
+GOOGLE_API_KEY=
+OPENROUTER_API_KEY=
+END
+
+write payments.env <<END
+STRIPE_SECRET_KEY=
+STRIPE_WEBHOOK_SECRET=
+TELEGRAM_BOT_TOKEN=
+END
+
+echo "Now put your provider keys into secrets/models.env, and payments, if you take any, into secrets/payments.env."
