@@ -1,6 +1,7 @@
 #!/bin/sh
-# Write what the compose file reads from secrets/, random where it may be. What is there already is left alone, so it can
-# be run again; only the owner may read the files. Keep them with your backups: platform.env opens the kept keys.
+# Write the secrets of an installation into secrets/, random where they may be: for compose, and for Kubernetes to make its
+# Secrets from. What is there already stays, so it can be run again; only the owner may read the files. Keep them with
+# your backups: platform.env opens the kept keys, home/ tells keys apart and signs download links.
 set -eu
 umask 077
 cd "$(dirname "$0")"
@@ -33,6 +34,14 @@ END
 write keyless.env <<END
 API_KEY_ENCRYPTION_KEY=$(random)
 END
+
+for name in fingerprint.key signing.key; do
+  if [ -e "secrets/home/$name" ]; then echo "secrets/home/$name is there and stays"; continue; fi
+  mkdir -p secrets/home
+  head -c 32 /dev/urandom > "secrets/.$name.new"
+  mv "secrets/.$name.new" "secrets/home/$name"
+  echo "secrets/home/$name written"
+done
 
 name=$(word | cut -c1-20) password=$(word)
 if [ -e secrets/storage.env ] || [ -e secrets/storage-server.env ]; then
