@@ -16,15 +16,26 @@ write() {
   echo "secrets/$1 written"
 }
 
+both_there() { # what names one password twice is written together, or not at all
+  if [ -e "secrets/$1" ] && [ -e "secrets/$2" ]; then echo "secrets/$1 and secrets/$2 are there and stay"; return 0; fi
+  if [ ! -e "secrets/$1" ] && [ ! -e "secrets/$2" ]; then return 1; fi
+  echo "Only one of secrets/$1 and secrets/$2 is there: restore the other, or remove this one and run again." >&2
+  exit 1
+}
+
 write database.env <<END
 POSTGRES_PASSWORD=$(word)
 END
 
-redis=$(word)
-write redis.env <<END
-REDIS_PASSWORD=$redis
-REDIS_URL=redis://:$redis@redis:6379/0
+password=$(word)
+if ! both_there redis.env redis-server.env; then
+  write redis.env <<END
+REDIS_URL=redis://:$password@redis:6379/0
 END
+  write redis-server.env <<END
+REDIS_PASSWORD=$password
+END
+fi
 
 write platform.env <<END
 API_KEY_ENCRYPTION_KEY=$(random)
@@ -44,9 +55,7 @@ for name in fingerprint.key signing.key; do
 done
 
 name=$(word | cut -c1-20) password=$(word)
-if [ -e secrets/storage.env ] || [ -e secrets/storage-server.env ]; then
-  echo "secrets/storage.env and secrets/storage-server.env belong together and stay"
-else
+if ! both_there storage.env storage-server.env; then
   write storage.env <<END
 STORAGE_ACCESS_KEY_ID=$name
 STORAGE_SECRET_ACCESS_KEY=$password
