@@ -14,7 +14,7 @@ from tests.deploy import compose_rules as rules
 from tests.deploy import kubernetes_rules
 from tests.deploy.compose_rules import Compose
 from tests.deploy.conftest import DEPLOY, TOOLS, manifests, tool
-from tests.deploy.rules import Names, unknown_settings
+from tests.deploy.rules import OURS, Names, unknown_settings
 
 pytestmark = pytest.mark.deploy
 
@@ -78,7 +78,7 @@ def test_compose_and_kubernetes_run_the_same_commands(compose: Compose) -> None:
     there = {
         where.partition("/")[0]: container for _, where, container in kubernetes_rules.containers(manifests("prod"))
     }
-    for name in rules.OURS:
+    for name in OURS:
         assert there[name]["args"] == compose["services"][name]["command"]
     for name in ("postgres", "redis"):
         image = compose["services"][name]["image"].partition(":-")[2].rstrip("}")
