@@ -60,6 +60,15 @@ AIDER_PYTHON ?= $(PYTHON)
 test-aider: $(VENV)/.installed-dev $(AIDER) ## refine with the real Aider: installs 544 MB once; AIDER_PYTHON=python3.12 if yours is newer
 	@$(BIN)/pytest -m aider
 
+DEPLOY_TOOLS := .tools/deploy/.installed
+$(DEPLOY_TOOLS): $(UV) requirements/deploy.txt
+	@test -x .tools/deploy/bin/python || $(UV) venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .tools/deploy
+	@$(UV) pip sync --quiet --python .tools/deploy/bin/python --require-hashes requirements/deploy.txt
+	@touch $@
+
+check-deploy: $(VENV)/.installed-dev $(DEPLOY_TOOLS) ## the image, compose and Kubernetes files, offline; wants kubectl or kustomize
+	@$(BIN)/pytest -q -m deploy tests/deploy
+
 bench-ledger: $(VENV)/.installed-dev ## how many calls a second the ledger pays for, beside pgbench
 	@$(BIN)/python -m benchmarks.ledger $(PROCESSES)
 
@@ -86,8 +95,9 @@ lock: $(UV) ## rewrite the hash-pinned lock files
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 requirements/uv.in -o requirements/uv.txt
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 pyproject.toml requirements/build.in -o requirements/run.txt
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --group dev pyproject.toml requirements/build.in -c requirements/run.txt -o requirements/dev.txt
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 requirements/deploy.in -o requirements/deploy.txt
 
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help install develop demo run test chaos test-deep test-matrix test-mutations test-aider bench-ledger bench-task check lint format types imports lock clean
+.PHONY: help install develop demo run test chaos test-deep test-matrix test-mutations test-aider check-deploy bench-ledger bench-task check lint format types imports lock clean

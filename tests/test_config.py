@@ -238,3 +238,28 @@ def test_every_secret_that_is_set_is_known_to_be_one() -> None:
 
 def test_money_is_read_as_it_is_written() -> None:
     assert load(PLATFORM_CREDIT_VALUE_USD="0.0100000001").billing.platform_credit_value_usd == Decimal("0.0100000001")
+
+
+def test_a_bucket_is_opened_with_what_is_set_and_its_key_is_a_secret() -> None:
+    settings = load(
+        STORAGE_URL="s3://bottega/archives",
+        STORAGE_ENDPOINT="http://storage:9000/",
+        STORAGE_ACCESS_KEY_ID="an-id",
+        STORAGE_SECRET_ACCESS_KEY="a-secret",
+    )
+    assert settings.delivery.s3_options == {
+        "endpoint": "http://storage:9000",
+        "access_key_id": "an-id",
+        "secret_access_key": "a-secret",
+    }
+    assert {"an-id", "a-secret"} <= set(settings.secrets())
+    assert load().delivery.s3_options == {}
+
+
+@pytest.mark.parametrize("url", ["", "file:///archives", "gs://bucket/archives"])
+def test_an_s3_endpoint_without_an_s3_bucket_is_refused(url: str) -> None:
+    assert "s3://bucket/prefix" in problems(STORAGE_URL=url, STORAGE_ENDPOINT="http://storage:9000")[0]
+
+
+def test_half_a_storage_key_is_refused() -> None:
+    assert "both or neither" in problems(STORAGE_URL="s3://bucket", STORAGE_ACCESS_KEY_ID="an-id")[0]

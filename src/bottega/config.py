@@ -266,7 +266,36 @@ class RefinementSettings(_Group):
 
 
 class DeliverySettings(_Group):
+    """Without a key the bucket's own library looks for one as clouds lend them: a role, a file, its own variables."""
+
     storage_url: str | None = None  # file under BOTTEGA_HOME
+    storage_endpoint: HttpUrl | None = None
+    storage_region: str | None = None
+    storage_access_key_id: SecretStr | None = None
+    storage_secret_access_key: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _are_for_a_bucket_that_speaks_s3(self) -> Self:
+        if self.s3_options and not (self.storage_url or "").startswith("s3://"):
+            raise ValueError("STORAGE_URL: write s3://bucket/prefix beside STORAGE_ENDPOINT, _REGION and the two keys")
+        if (self.storage_access_key_id is None) != (self.storage_secret_access_key is None):
+            raise ValueError("STORAGE_ACCESS_KEY_ID and STORAGE_SECRET_ACCESS_KEY: set both or neither")
+        return self
+
+    @property
+    def s3_options(self) -> dict[str, str]:
+        """Return what an S3 bucket is opened with beside its URL, by the names its library has for them."""
+        given: dict[str, str | SecretStr | None] = {
+            "endpoint": self.storage_endpoint,
+            "region": self.storage_region,
+            "access_key_id": self.storage_access_key_id,
+            "secret_access_key": self.storage_secret_access_key,
+        }
+        return {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in given.items()
+            if value is not None
+        }
 
 
 class SandboxSettings(_Group):

@@ -1,14 +1,19 @@
 """The secrets of an installation: made once, whole, and read by nobody else."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
+from moto.server import ThreadedMotoServer
+from pydantic import SecretStr
 
-from bottega.bootstrap.home import SecretBroken, open_vault
+from bottega.bootstrap.home import SecretBroken, open_storage, open_vault
 from bottega.config import Settings
+from bottega.core.clock import SystemClock
 from bottega.keys.encryption import Vault
 
 
@@ -79,3 +84,27 @@ def test_a_secret_that_was_cut_short_is_not_used(settings: Settings, tmp_path: P
     with pytest.raises(SecretBroken, match=name):
         open_vault(settings)
     assert (tmp_path / name).read_bytes() == left
+
+
+@pytest.fixture
+def bucket() -> Iterator[str]:
+    """The address of an S3 of our own that speaks plain HTTP, with a bucket named `bottega`."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    httpx2.put(f"http://{host}:{port}/bottega").raise_for_status()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+async def test_archives_go_to_the_s3_server_that_the_settings_name(settings: Settings, bucket: str) -> None:
+    changes = {
+        "storage_url": "s3://bottega/archives",
+        "storage_endpoint": bucket,
+        "storage_region": "us-east-1",
+        "storage_access_key_id": SecretStr("an-id"),
+        "storage_secret_access_key": SecretStr("a-secret"),
+    }
+    elsewhere = replace(settings, delivery=settings.delivery.model_copy(update=changes))
+    await open_storage(elsewhere, clock=SystemClock()).put(key="one.zip", content=b"PK")
+    assert await open_storage(elsewhere, clock=SystemClock()).get(key="one.zip") == b"PK"

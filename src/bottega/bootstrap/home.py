@@ -66,7 +66,8 @@ def open_storage(settings: Settings, *, clock: Clock) -> StorageService:
         folder = settings.platform.bottega_home / "storage"
         folder.mkdir(exist_ok=True)
         url = folder.as_uri()
-    return StorageService(url=url, signing_key=_secret(settings.platform.bottega_home / "signing.key"), clock=clock)
+    key = _secret(settings.platform.bottega_home / "signing.key")
+    return StorageService(url=url, signing_key=key, clock=clock, options=settings.delivery.s3_options)
 
 
 def make_home(home: Path) -> None:

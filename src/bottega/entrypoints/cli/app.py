@@ -34,6 +34,7 @@ _COMMANDS = {
     "worker": ("bottega.entrypoints.worker.command:worker", "Go on with runs beside other workers, over Redis."),
     "serve": ("bottega.entrypoints.http.serve:serve", "Serve webhooks and the relay over HTTP."),
     "ledger": ("bottega.entrypoints.cli.ledger:ledger", "Audit the ledger; ask what lost calls cost."),
+    "sandbox": ("bottega.entrypoints.cli.sandbox:sandbox", "Say how generated code is walled in here."),
     "db": ("bottega.entrypoints.cli.db:db", "Look after the database."),
 }
 
