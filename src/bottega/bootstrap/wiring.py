@@ -32,6 +32,7 @@ from bottega.llm.retry import RetryPolicy
 from bottega.llm.types import Gateway, ModelName
 from bottega.llm.wire import load_certificates
 from bottega.orchestration.advance import Advancer
+from bottega.orchestration.ceilings import Ceilings
 from bottega.orchestration.gate import ProjectGate
 from bottega.orchestration.orchestrator import ModelOrchestrator
 from bottega.orchestration.runner import InProcessRunner, runner_name
@@ -133,6 +134,7 @@ async def _assemble(
         owner=runner_name(),
         minimum_credits=settings.billing.minimum_credits_to_start,
         announce=listeners.announce,
+        ceilings=_ceilings(settings),
         heartbeat_seconds=pace.heartbeat_seconds,
     )
     runner = InProcessRunner(database=database, advancer=advancer, clock=clock, announce=listeners.announce)
@@ -203,6 +205,15 @@ def _metering(
         shorten=shorten,
         own_keys=key_store.has_own,
         own_key_fee=settings.billing.own_key_fee,
+    )
+
+
+def _ceilings(settings: Settings) -> Ceilings:
+    given = settings.ceilings
+    return Ceilings(
+        working_hours=given.max_working_hours,
+        attempts_per_task=given.max_attempts_per_task,
+        steps=given.max_steps_per_run,
     )
 
 

@@ -6,6 +6,8 @@ calls it had open and does the step again. What a step charges commits with the 
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -19,6 +21,7 @@ from bottega.billing.metering import MeteredLLM, Metering
 from bottega.core.clock import Clock
 from bottega.llm.errors import ProviderError
 from bottega.orchestration import journal, progress, refining, setbacks, situation
+from bottega.orchestration.ceilings import Ceilings, WorkingTimeOver
 from bottega.orchestration.decide import Do, Done, Wait, decide
 from bottega.orchestration.events import Announce, Event, ProviderTrouble, StepStarted
 from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS, heartbeat
@@ -60,6 +63,7 @@ class Advancer:
         owner: str,
         minimum_credits: Decimal,
         announce: Announce,
+        ceilings: Ceilings,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._bench = bench
@@ -69,6 +73,7 @@ class Advancer:
         self._owner = owner
         self._minimum_credits = minimum_credits
         self._announce = announce
+        self._ceilings = ceilings
         self._heartbeat_seconds = heartbeat_seconds
 
     async def drive(self, run_id: uuid.UUID) -> Advanced:
@@ -130,6 +135,8 @@ class Advancer:
             case Do() as step:
                 meter = self._meter(held, loaded, step)
                 todo = await situation.prepare(session, loaded=loaded, step=step, llm=meter)
+                if reached := self._reached(todo, step):
+                    return reached
                 return _Intent(step=step, todo=todo, meter=meter)
             case Wait(stop_code=StopCode.OUT_OF_CREDITS):
                 return setbacks.too_few_to_start(needed=self._minimum_credits, available=loaded.available_credits)
@@ -137,6 +144,14 @@ class Advancer:
                 return Setback(state=state, stop_code=stop_code)
             case Done() as done:
                 return done
+
+    def _reached(self, todo: Situation, step: Do) -> Setback | None:
+        return self._ceilings.reached(
+            working_ms=todo.run.working_ms,
+            steps=todo.run.step_no - todo.run.allowance_from,
+            task_key=step.task_key,
+            attempts=len(todo.tried) if step.kind is StepKind.IMPLEMENT else 0,
+        )
 
     def _meter(self, held: Claim, loaded: situation.Loaded, step: Do) -> MeteredLLM:
         return self._metering.account(
@@ -154,7 +169,8 @@ class Advancer:
         began = self._clock.monotonic()
         try:
             async with heartbeat(self._database, held=held, every_seconds=self._heartbeat_seconds):
-                result = await EXECUTORS[step.kind](todo, self._bench)
+                async with _at_most(self._ceilings.seconds_left(working_ms=todo.run.working_ms)):
+                    result = await EXECUTORS[step.kind](todo, self._bench)
             await self._journal(held, todo, step, result, meter, began)
         except asyncio.CancelledError:
             await asyncio.shield(meter.abandon(status="orphan", error_code="cancelled"))
@@ -163,9 +179,9 @@ class Advancer:
             await meter.abandon(status="fenced", error_code=LeaseLost.code)
             raise
         except Exception as error:  # noqa: BLE001  # whatever a step raises, its run must say so and keep its place
-            interrupted = isinstance(error, setbacks.Interrupted)
+            interrupted = isinstance(error, setbacks.Interrupted | WorkingTimeOver)
             await meter.abandon(status="failed", error_code="cancelled" if interrupted else "defect")
-            await self._set_aside(held, loaded, self._setback(error, todo, step))
+            await self._set_aside(held, loaded, self._setback(error, todo, step), worked_ms=self._since(began))
             return False
         log.info("run.step.done", **_facts(loaded), step=step.kind, task=step.task_key, outcome=result.outcome)
         self._announce_all(result.events)
@@ -175,6 +191,8 @@ class Advancer:
         self._announce(ProviderTrouble(message=error.message, retry_seconds=round(seconds), next_model=None))
 
     def _setback(self, error: Exception, todo: Situation, step: Do) -> Setback:
+        if isinstance(error, WorkingTimeOver):
+            return self._ceilings.of_time()
         ladder = self._bench.implementer_models
         rung = (todo.task.rung + 1) if step.kind is StepKind.IMPLEMENT else len(ladder)
         stand_in = ladder[rung] if rung < len(ladder) and not todo.run.failures else None
@@ -186,7 +204,7 @@ class Advancer:
     async def _journal(
         self, held: Claim, todo: Situation, step: Do, result: StepResult, meter: MeteredLLM, began: float
     ) -> None:
-        duration_ms = round((self._clock.monotonic() - began) * 1000)
+        duration_ms = self._since(began)
         async with self._database.transaction() as session:
             charged = await _bill(session, meter=meter, result=result)
             entry = _entry(todo, step, result, credits_charged=charged, duration_ms=duration_ms)
@@ -205,15 +223,32 @@ class Advancer:
                 events=result.events,
             )
 
-    async def _set_aside(self, held: Claim, loaded: situation.Loaded, setback: Setback) -> None:
+    def _since(self, began: float) -> int:
+        """Return the milliseconds since `began`."""
+        return round((self._clock.monotonic() - began) * 1000)
+
+    async def _set_aside(self, held: Claim, loaded: situation.Loaded, setback: Setback, *, worked_ms: int = 0) -> None:
         async with self._database.transaction() as session:
-            await _stop(session, held, loaded, setback)
+            await _stop(session, held, loaded, setback, worked_ms=worked_ms)
         log.info("run.set_aside", **_facts(loaded), state=setback.state, stop_code=setback.stop_code)
         self._announce_all(setback.events)
 
     def _announce_all(self, events: tuple[Event, ...]) -> None:
         for event in events:
             self._announce(event)
+
+
+@asynccontextmanager
+async def _at_most(seconds: float) -> AsyncIterator[None]:
+    """Raise WorkingTimeOver when the block takes longer; a timeout of its own is the block's."""
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            yield
+    except TimeoutError as error:
+        if limit.expired():
+            raise WorkingTimeOver from error
+        raise
 
 
 async def _bill(session: AsyncSession, *, meter: MeteredLLM, result: StepResult) -> Decimal:
@@ -228,7 +263,9 @@ def _facts(loaded: situation.Loaded) -> dict[str, str]:
     return {"run_id": str(loaded.run.id), "project_id": str(loaded.project.id)}
 
 
-async def _stop(session: AsyncSession, held: Claim, loaded: situation.Loaded, setback: Setback) -> None:
+async def _stop(
+    session: AsyncSession, held: Claim, loaded: situation.Loaded, setback: Setback, *, worked_ms: int = 0
+) -> None:
     await journal.stop(
         session,
         held=held,
@@ -238,6 +275,7 @@ async def _stop(session: AsyncSession, held: Claim, loaded: situation.Loaded, se
         wake_in_seconds=setback.wake_in_seconds,
         failures=setback.failures,
         credits_needed=setback.credits_needed,
+        worked_ms=worked_ms,
     )
     if setback.state.is_final:
         await refining.drop(session, loaded=loaded)

@@ -259,6 +259,8 @@ class ModelOrchestrator:
             fresh = retried(task, rungs=self._rungs)
             statement = update(Task).where(Task.project_id == project_id, Task.key == task.key)
             await session.execute(statement.values(rung=fresh.rung, rung_failures=0, stage=fresh.stage))
+        if loaded.view.state is not RunState.READY:
+            await journal.renew_allowance(session, run=loaded.run)
         events = () if loaded.view.state is RunState.READY else (RunResumed(),)
         await self._go_on(session, project_id=project_id, phase=loaded.view.phase, events=events)
 

@@ -34,6 +34,16 @@ Implementers), or OPENROUTER_BASE_URL for any OpenAI-compatible server, in the e
     bottega build "a command line tool that ..."
 """
 
+SPEAK_UP = frozenset(  # a word of the person's helps most
+    {
+        StopCode.APPROVAL,
+        StopCode.TASK_STUCK,
+        StopCode.GOING_IN_CIRCLES,
+        StopCode.WORKING_TIME,
+        StopCode.TOO_MANY_ATTEMPTS,
+        StopCode.TOO_MANY_STEPS,
+    }
+)
 SHORT, LONG = 90, 2000  # characters: what fits a line, what fits a screen
 
 
@@ -78,6 +88,8 @@ def line(event: Event) -> str | None:
         case events.ReplyUnusable():
             where = f"{event.task_key} " if event.task_key else ""
             return f"{where}[yellow]reply unusable[/]  {_clause(event.complaint)}; asked again"
+        case events.ProposalRepeated():
+            return f"[blue]{event.task_key}[/] [yellow]repeated[/]  the change has failed before: {shown(event.said)}"
         case events.ModelEscalated():
             return f"[blue]{event.task_key}[/] [yellow]stronger[/]  {shown(event.model)} takes over"
         case events.ChecksPassed() | events.ChecksFailed() | events.ChecksNotExecuted():
@@ -156,8 +168,10 @@ def stopped(
         lines += how_to_top_up(needed or Decimal(0))
     if stop_code is StopCode.PROJECT_LIMIT:
         lines.append(f"Raise the limit with: bottega limit {project_id} CREDITS (or none)")
-    if stop_code in {StopCode.TASK_STUCK, StopCode.APPROVAL}:
+    if stop_code in SPEAK_UP:
         lines.append(f'Say something with: bottega say {project_id} "..."')
+    if stop_code in {StopCode.TASK_STUCK, StopCode.GOING_IN_CIRCLES}:
+        lines.append("On your own installation: put a stronger model at the end of IMPLEMENTER_MODELS before you go on")
     return "\n".join([*lines, f"Go on with: bottega resume {project_id}"])
 
 
