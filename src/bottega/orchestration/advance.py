@@ -6,8 +6,6 @@ calls it had open and does the step again. What a step charges commits with the 
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -24,7 +22,7 @@ from bottega.orchestration import journal, progress, refining, setbacks, situati
 from bottega.orchestration.ceilings import Ceilings, WorkingTimeOver
 from bottega.orchestration.decide import Do, Done, Wait, decide
 from bottega.orchestration.events import Announce, Event, ProviderTrouble, StepStarted
-from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS, heartbeat
+from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS, at_most, heartbeat
 from bottega.orchestration.journal import Claim, Entry, LeaseLost, operation_key
 from bottega.orchestration.setbacks import Setback
 from bottega.orchestration.state import LastStep, RunState, RunView, StepKind, StopCode, TaskStatus
@@ -168,9 +166,10 @@ class Advancer:
         self._announce(_started(todo, step, self._bench))
         began = self._clock.monotonic()
         try:
-            async with heartbeat(self._database, held=held, every_seconds=self._heartbeat_seconds):
-                async with _at_most(self._ceilings.seconds_left(working_ms=todo.run.working_ms)):
-                    result = await EXECUTORS[step.kind](todo, self._bench)
+            beating = heartbeat(self._database, held=held, every_seconds=self._heartbeat_seconds)
+            left = self._ceilings.seconds_left(working_ms=todo.run.working_ms)
+            async with beating, at_most(left):
+                result = await EXECUTORS[step.kind](todo, self._bench)
             await self._journal(held, todo, step, result, meter, began)
         except asyncio.CancelledError:
             await asyncio.shield(meter.abandon(status="orphan", error_code="cancelled"))
@@ -236,19 +235,6 @@ class Advancer:
     def _announce_all(self, events: tuple[Event, ...]) -> None:
         for event in events:
             self._announce(event)
-
-
-@asynccontextmanager
-async def _at_most(seconds: float) -> AsyncIterator[None]:
-    """Raise WorkingTimeOver when the block takes longer; a timeout of its own is the block's."""
-    limit = asyncio.timeout(seconds)
-    try:
-        async with limit:
-            yield
-    except TimeoutError as error:
-        if limit.expired():
-            raise WorkingTimeOver from error
-        raise
 
 
 async def _bill(session: AsyncSession, *, meter: MeteredLLM, result: StepResult) -> Decimal:

@@ -4,7 +4,8 @@
 - Attempts that differ in what they did or in what came of it are no circle, however slowly they get better.
 - What varies from run to run by itself (times, ports, temporary paths, ids, addresses) is no difference.
 
-An attempt is one reply of an Implementer. A reply is wasted when the same was done before and the same came of it.
+An attempt is one reply of an Implementer. It is wasted when the same was done before and the same came of it, and when
+it goes on with a circle of failures whatever it did.
 Attempts count from the moment at which the person last said to go on: what they say then is new to every model.
 """
 
@@ -13,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 LONGEST_PERIOD = 4
@@ -89,8 +91,10 @@ def circle(tried: Sequence[Attempt]) -> Circle:
     """Tell whether the attempts, the last of which has just failed, go in circles."""
     deeds = [(attempt.substance, attempt.failure) for attempt in tried if attempt.failure]
     failures = [failure for _, failure in deeds]
-    found = period(deeds) or period(failures, at_least=SAME_FAILURES)
-    return Circle(period=found, wasted=len(deeds) - len(set(deeds)))
+    repeated, wasted = period(deeds), len(deeds) - len(set(deeds))
+    if (length := period(failures, at_least=SAME_FAILURES)) is not None:
+        repeated, wasted = repeated or length, max(wasted, _repetitions(failures, length))
+    return Circle(period=repeated, wasted=wasted)
 
 
 def period(items: Sequence[object], *, at_least: int = 2) -> int | None:
@@ -104,6 +108,12 @@ def period(items: Sequence[object], *, at_least: int = 2) -> int | None:
         if len(end) == length * copies and end == end[:length] * copies:
             return length
     return None
+
+
+def _repetitions(items: Sequence[object], length: int) -> int:
+    """Return how many items at the end repeat the one `length` before them."""
+    pairs = zip(reversed(items[length:]), reversed(items[:-length]), strict=True)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def known_failure(tried: Sequence[Attempt], *, tree: str) -> Attempt | None:

@@ -85,11 +85,8 @@ def line(event: Event) -> str | None:
         case events.TaskImplemented():
             who = f"[dim]attempt {event.attempt}, {shown(event.model.rpartition('/')[2])}[/]"
             return f"[blue]{event.task_key}[/] wrote     {_some(event.files)} {who}"
-        case events.ReplyUnusable():
-            where = f"{event.task_key} " if event.task_key else ""
-            return f"{where}[yellow]reply unusable[/]  {_clause(event.complaint)}; asked again"
-        case events.ProposalRepeated():
-            return f"[blue]{event.task_key}[/] [yellow]repeated[/]  the change has failed before: {shown(event.said)}"
+        case events.ReplyUnusable() | events.ProposalRepeated():
+            return _wasted_line(event)
         case events.ModelEscalated():
             return f"[blue]{event.task_key}[/] [yellow]stronger[/]  {shown(event.model)} takes over"
         case events.ChecksPassed() | events.ChecksFailed() | events.ChecksNotExecuted():
@@ -98,6 +95,15 @@ def line(event: Event) -> str | None:
             return _verdict_line(event)
         case _:
             return _ending_line(event)
+
+
+def _wasted_line(event: events.ReplyUnusable | events.ProposalRepeated) -> str:
+    match event:
+        case events.ReplyUnusable():
+            where = f"{event.task_key} " if event.task_key else ""
+            return f"{where}[yellow]reply unusable[/]  {_clause(event.complaint)}; asked again"
+        case events.ProposalRepeated():
+            return f"[blue]{event.task_key}[/] [yellow]repeated[/]  the change has failed before: {shown(event.said)}"
 
 
 def _checks_line(event: events.ChecksPassed | events.ChecksFailed | events.ChecksNotExecuted) -> str:
