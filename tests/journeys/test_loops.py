@@ -22,13 +22,25 @@ from tests.journeys.conftest import OpenWorkshop, Workshop, no_transaction_open
 Reply = Callable[[int], str]
 """From the number of an attempt, counted from 1, to a reply."""
 RUNGS = 6  # twice as many as are configured by default: the ladder alone would let a loop go on for twelve replies
-GOOD = scripts.edit(scripts.FIRST_FILES)
+FILES = {"words/__init__.py": "", "words/count.py": scripts.COUNT}
+GOOD = scripts.edit(FILES)
+ASSERTED = "python -c \"from words.count import count; n = count('one two  three'); assert n == 3, n\""
+TASK = scripts.task("T1", "Counting", list(FILES), commands=[ASSERTED])  # no test runner: it is judged in one run
+TESTED = scripts.task("T1", "Counting", list(FILES))
+README = f"# Word counter\n\nCounts words.\n\n```sh\n{ASSERTED}\n```\n"
 
 
 class Words:
     """What the models say: `implement` and `verify` may be changed under way, as models change their mind."""
 
-    def __init__(self, implement: Reply, verify: Reply = lambda _: scripts.verdict()) -> None:
+    def __init__(
+        self,
+        implement: Reply,
+        verify: Reply = lambda _: scripts.verdict(),
+        *,
+        task: dict[str, object] = TASK,
+    ) -> None:
+        self.task = task
         self.implement = implement
         self.verify = verify
 
@@ -39,9 +51,9 @@ class Words:
             case Purpose.VERIFY:
                 return self.verify(request.attempt)
             case Purpose.PLAN:
-                return scripts.planned(scripts.FIRST)
+                return scripts.planned(self.task)
             case Purpose.README:
-                return scripts.README.replace("echo one two | python -m words\n", "")
+                return README
             case _:
                 return scripts.gathered()
 
@@ -78,7 +90,7 @@ async def say(workshop: Workshop, status: Status, text: str) -> Status:
 def broken(wrong: object, **more: str) -> str:
     """Return a reply whose checks fail in a way of its own for every `wrong`."""
     code = f"def count(text: str) -> int:\n    return {wrong!r}\n"
-    return scripts.edit({**scripts.FIRST_FILES, "words/count.py": code, **more})
+    return scripts.edit({**FILES, "words/count.py": code, **more})
 
 
 def assert_asked(workshop: Workshop, status: Status, *, code: StopCode = StopCode.GOING_IN_CIRCLES) -> None:
@@ -88,9 +100,11 @@ def assert_asked(workshop: Workshop, status: Status, *, code: StopCode = StopCod
     assert (stopped.reason, stopped.choices) == (status.reason, STUCK_CHOICES)
 
 
-async def assert_goes_on(workshop: Workshop, words: Words, status: Status, text: str = "try again") -> None:
+async def assert_goes_on(
+    workshop: Workshop, words: Words, status: Status, text: str = "try again", *, good: str = GOOD
+) -> None:
     """Assert that a person's word suffices once the model does better, whatever stopped the run."""
-    words.implement, words.verify = lambda _: GOOD, lambda _: scripts.verdict()
+    words.implement, words.verify = lambda _: good, lambda _: scripts.verdict()
     done = await say(workshop, status, text)
     assert done.state is RunState.DONE, done.reason
     await workshop.audit()
@@ -98,7 +112,7 @@ async def assert_goes_on(workshop: Workshop, words: Words, status: Status, text:
 
 @pytest.mark.parametrize("period", [1, 2, 3, 4])
 async def test_an_implementer_that_loops_wastes_at_most_four_calls(open_workshop: OpenWorkshop, period: int) -> None:
-    words = Words(lambda attempt: broken(attempt % period))
+    words = Words(lambda attempt: broken(-(attempt % period)))
     workshop = await open_with(open_workshop, words)
     status = await workshop.build(scripts.BRIEF)
     wasted = await calls(workshop) - period
@@ -154,14 +168,16 @@ class ClockTest(unittest.TestCase):
 
 async def test_a_failure_that_differs_only_in_times_and_places_is_the_same(open_workshop: OpenWorkshop) -> None:
     """And a change that only adds a comment is none."""
-    files = dict(scripts.FIRST_FILES) | {"tests/test_clock.py": VOLATILE_TEST}
-    words = Words(lambda attempt: scripts.edit(files | {"words/count.py": f"# try {attempt}\n{scripts.COUNT}"}))
+    files = FILES | {"tests/__init__.py": "", "tests/test_clock.py": VOLATILE_TEST}
+    tried = lambda attempt: scripts.edit(files | {"words/count.py": f"# try {attempt}\n{scripts.COUNT}"})  # noqa: E731
+    words = Words(tried, task=TESTED)
     workshop = await open_with(open_workshop, words, rungs=2)
     status = await workshop.build(scripts.BRIEF)
     assert_asked(workshop, status)
     assert await calls(workshop) == 3
     assert await steps(workshop, status, StepKind.CHECK) == 3  # each tree is another, and nothing is believed unseen
-    await assert_goes_on(workshop, words, status)
+    cured = scripts.edit({"tests/test_clock.py": scripts.COUNT_TEST})
+    await assert_goes_on(workshop, words, status, good=cured)
 
 
 def progress(failing: int) -> str:
@@ -176,20 +192,20 @@ def progress(failing: int) -> str:
 
 
 async def test_slow_progress_is_no_loop(open_workshop: OpenWorkshop) -> None:
-    words = Words(lambda attempt: progress({1: 5, 2: 3, 3: 1}.get(attempt, 0)))
+    words = Words(lambda attempt: progress({1: 5, 2: 3, 3: 1}.get(attempt, 0)), task=TESTED)
     workshop = await open_with(open_workshop, words, rungs=2)
     status = await workshop.build(scripts.BRIEF)
-    assert status.state is RunState.DONE, status.reason
-    assert await calls(workshop) == 4
+    assert await calls(workshop) == 4, status.reason
+    assert await calls(workshop, Purpose.VERIFY) == 1
     assert not workshop.told(events.ProposalRepeated)
     assert len(workshop.told(events.ModelEscalated)) == 1
 
 
 async def test_a_step_back_on_the_way_is_no_loop(open_workshop: OpenWorkshop) -> None:
-    words = Words(lambda attempt: progress({1: 5, 2: 3, 3: 5}.get(attempt, 0)))
+    words = Words(lambda attempt: progress({1: 5, 2: 3, 3: 5}.get(attempt, 0)), task=TESTED)
     workshop = await open_with(open_workshop, words, rungs=2)
     status = await workshop.build(scripts.BRIEF)
-    assert status.state is RunState.DONE, status.reason
+    assert await calls(workshop, Purpose.VERIFY) == 1, status.reason
     assert len(workshop.told(events.ProposalRepeated)) == 1
 
 
@@ -207,7 +223,7 @@ async def test_what_the_architect_rejected_is_not_reviewed_again(open_workshop: 
 
 async def test_the_same_rejection_of_ever_new_changes_is_a_circle(open_workshop: OpenWorkshop) -> None:
     words = Words(
-        lambda attempt: scripts.edit(dict(scripts.FIRST_FILES) | {"words/note.py": f"ATTEMPT = {attempt}\n"}),
+        lambda attempt: scripts.edit(FILES | {"words/note.py": f"ATTEMPT = {attempt}\n"}),
         lambda attempt: scripts.verdict(met=False, feedback=f"{'Say' if attempt % 2 else 'say'} what a word is."),
     )
     workshop = await open_with(open_workshop, words)
@@ -220,7 +236,7 @@ async def test_the_same_rejection_of_ever_new_changes_is_a_circle(open_workshop:
 
 async def test_rejections_for_other_reasons_are_no_circle(open_workshop: OpenWorkshop) -> None:
     words = Words(
-        lambda attempt: scripts.edit(dict(scripts.FIRST_FILES) | {"words/note.py": f"ATTEMPT = {attempt}\n"}),
+        lambda attempt: scripts.edit(FILES | {"words/note.py": f"ATTEMPT = {attempt}\n"}),
         lambda attempt: scripts.verdict(met=False, feedback=f"Name part {'abcdef'[attempt % 6]} of it."),
     )
     workshop = await open_with(open_workshop, words, rungs=2)
@@ -286,8 +302,8 @@ async def test_a_step_that_works_too_long_is_ended_and_nobody_pays_for_it(open_w
     workshop = await open_workshop(llm=slow, models=ladder(1), ceilings=short)
     status = await workshop.build(scripts.BRIEF)
     assert (status.state, status.stop_code) == (RunState.ATTENTION, StopCode.WORKING_TIME)
-    assert "has worked for 0.00667 minutes" in (status.reason or "")
-    assert (await workshop.calls())["failed"] == 1
+    assert "has worked for 0.4 seconds" in (status.reason or "")
+    assert (await workshop.calls())["orphan"] == 1  # what a cut call cost is asked for, and is the platform's loss
     await workshop.audit()
     patient = await open_with(open_workshop, words, rungs=1)
     await assert_goes_on(patient, words, status, "go on")

@@ -53,6 +53,8 @@ class Ceilings:
 
 
 def _hours(hours: float) -> str:
+    if hours * 60 < 1:
+        return f"{hours * 3600:.3g} seconds"
     if hours < 1:
         return f"{hours * 60:.3g} minutes"
     return "one hour" if hours == 1 else f"{hours:,.6g} hours"
