@@ -12,10 +12,12 @@ from bottega.config import CeilingSettings, ModelSettings
 from bottega.llm.scripted import ScriptedProvider
 from bottega.llm.types import CompletionRequest, Purpose
 from bottega.orchestration import events, loops
+from bottega.orchestration.dropping import CannotDrop
 from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StepKind, StopCode
 from bottega.orchestration.steps.failing import STUCK_CHOICES
 from bottega.orchestration.tables import Run, Step
+from bottega.projects.service import UnknownProject
 from tests.journeys import scripts
 from tests.journeys.conftest import OpenWorkshop, Workshop, no_transaction_open
 
@@ -290,6 +292,56 @@ async def test_cancelling_a_loop_keeps_what_was_accepted(open_workshop: OpenWork
     assert cancelled.state is RunState.CANCELLED
     paths = await workshop.app.orchestrator.file_paths(user_id=workshop.user_id, project_id=status.project_id)
     assert "words/count.py" in paths
+
+
+async def stuck_at_the_second(open_workshop: OpenWorkshop, *tasks: dict[str, object]) -> tuple[Workshop, Status]:
+    script = dict(scripts.GOOD) | {f"implement-T2-{n}.md": broken(7) for n in range(1, 8)}
+    workshop = await open_workshop(script | {"plan-1.md": scripts.planned(TASK, *tasks), "readme-1.md": README})
+    status = await workshop.build(scripts.BRIEF)
+    assert_asked(workshop, status)
+    return workshop, status
+
+
+async def test_a_task_that_is_dropped_is_given_up_and_the_rest_delivered(open_workshop: OpenWorkshop) -> None:
+    second = scripts.task("T2", "Command line", ["words/__main__.py"], commands=[ASSERTED])
+    built_on_it = scripts.task("T3", "Colours", ["words/colour.py"], depends_on=["T2"])
+    workshop, status = await stuck_at_the_second(open_workshop, second, built_on_it)
+    done = await say(workshop, status, "drop the task")
+    assert done.state is RunState.DONE, done.reason
+    assert [task.status for task in await workshop.tasks(status.project_id)] == ["done", "dropped", "dropped"]
+    assert "[-] T2" in done.todo_markdown.replace("*", "")
+    paths = await workshop.app.orchestrator.file_paths(user_id=workshop.user_id, project_id=status.project_id)
+    assert paths == ("README.md", "words/__init__.py", "words/count.py")
+    (dropped,) = workshop.told(events.TasksDropped)
+    assert isinstance(dropped, events.TasksDropped)
+    assert dropped.tasks == ("T2 Command line", "T3 Colours")
+    await workshop.audit()
+
+
+async def test_after_a_dropped_task_the_next_that_does_not_need_it_is_built(open_workshop: OpenWorkshop) -> None:
+    second = scripts.task("T2", "Command line", ["words/__main__.py"], commands=[ASSERTED])
+    third = scripts.task("T3", "Notes", ["words/note.py"], commands=[ASSERTED])
+    workshop, status = await stuck_at_the_second(open_workshop, second, third)
+    stuck = await say(workshop, status, "skip it")  # the script has no third task: it is reached, which is the point
+    assert [task.status for task in await workshop.tasks(status.project_id)] == ["done", "dropped", "todo"]
+    assert "implement-T3-1.md" in (stuck.reason or "")
+
+
+async def test_the_only_task_cannot_be_dropped_and_nothing_is_lost(open_workshop: OpenWorkshop) -> None:
+    words = Words(lambda _: broken(7))
+    workshop = await open_with(open_workshop, words, rungs=1)
+    project_id = await workshop.start(scripts.BRIEF)
+    ids = {"user_id": workshop.user_id, "project_id": project_id}
+    with pytest.raises(CannotDrop, match="pause it first"):
+        await workshop.app.orchestrator.drop_task(**ids, channel="cli")  # type: ignore[arg-type]
+    status = await workshop.run(project_id)
+    with pytest.raises(CannotDrop, match="Nothing would be left"):
+        await say(workshop, status, "drop it")
+    stranger = await workshop.app.local_user("mallory")
+    with pytest.raises(UnknownProject):
+        await workshop.app.orchestrator.drop_task(user_id=stranger, project_id=project_id, channel="cli")
+    assert await workshop.status(project_id) == status
+    await assert_goes_on(workshop, words, status)
 
 
 # -- ceilings ---------------------------------------------------------------------------------------------------------

@@ -149,6 +149,14 @@ class ModelEscalated(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TasksDropped(Event):
+    """The person gave up a task; what depended on it went with it."""
+
+    type: ClassVar[str] = "tasks_dropped"
+    tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskDone(Event):
     type: ClassVar[str] = "task_done"
     task_key: str

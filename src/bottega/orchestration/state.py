@@ -79,7 +79,7 @@ class TaskStatus(StrEnum):
     TODO = "todo"
     DONE = "done"
     UNCHECKED = "unchecked"  # written and approved, but its checks could not be executed
-    DROPPED = "dropped"  # of a refinement that was given up: nothing of it is in the project
+    DROPPED = "dropped"  # given up, with a refinement or by the person's word: nothing of it is in the project
 
     @property
     def is_accepted(self) -> bool:

@@ -135,6 +135,8 @@ def _ending_line(event: Event) -> str | None:
             return "[green]go[/]       the plan is approved"
         case events.RefinementStarted():
             return f"[blue]{event.task_key}[/] [green]refines[/]   {shown(event.path)}"
+        case events.TasksDropped():
+            return f"[yellow]dropped[/]  {shown(', '.join(event.tasks), limit=LONG)}"
         case events.ReadmeWritten():
             return f"README wrote     {_count(event.commands, 'command')} to try"
         case events.ReadmeCommitted():

@@ -7,13 +7,14 @@ choice that is offered is a message or a command that does it.
 from bottega.orchestration import loops
 from bottega.orchestration.events import Event, ModelEscalated, RunStopped
 from bottega.orchestration.loops import Attempt
-from bottega.orchestration.state import RunState, StopCode
+from bottega.orchestration.state import RunKind, RunState, StopCode
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench, Write
 from bottega.orchestration.transitions import Failed, failed
 
 STUCK_CHOICES = (
     "try again: two more attempts with the strongest model",
     "say what to do differently: it tries again with that",
+    "drop the task: go on without it and what depends on it",
     "cancel: stop here; what was accepted stays",
 )
 
@@ -33,7 +34,7 @@ def failure(
     tried = (*_before(situation, attempt), attempt)
     circle = loops.circle(tried)
     verdict = failed(situation.task_view, rungs=len(bench.implementer_models), circle=circle)
-    stopped = _stopped(verdict, tried, feedback=feedback) if verdict.stuck else None
+    stopped = _stopped(verdict, tried, feedback=feedback, choices=_choices(situation)) if verdict.stuck else None
     return StepResult(
         outcome=outcome,
         output=(output or {}) | attempt.as_output(),
@@ -68,7 +69,13 @@ def _before(situation: Situation, attempt: Attempt) -> tuple[Attempt, ...]:
     return tried[:-1] if is_judged_now else tried
 
 
-def _stopped(verdict: Failed, tried: tuple[Attempt, ...], *, feedback: str) -> RunStopped:
+def _choices(situation: Situation) -> tuple[str, ...]:
+    """Return what a person can say; a refinement is one task, so dropping it is cancelling it."""
+    is_refinement = situation.view.kind is RunKind.REFINE
+    return tuple(choice for choice in STUCK_CHOICES if not (is_refinement and choice.startswith("drop")))
+
+
+def _stopped(verdict: Failed, tried: tuple[Attempt, ...], *, feedback: str, choices: tuple[str, ...]) -> RunStopped:
     key, is_circle = verdict.task.key, loops.circle(tried)
     if is_circle.period is not None or is_circle.wasted >= loops.WASTED_CALLS:
         reason, stop_code = loops.summary(key, tried), StopCode.GOING_IN_CIRCLES
@@ -76,7 +83,7 @@ def _stopped(verdict: Failed, tried: tuple[Attempt, ...], *, feedback: str) -> R
         who = f" ({tally})" if (tally := loops.tally(tried)) else ""
         reason = f"{key} failed with every model{who}. The last word on it: {feedback}"
         stop_code = StopCode.TASK_STUCK
-    return RunStopped(stop_code=stop_code, reason=reason, choices=STUCK_CHOICES)
+    return RunStopped(stop_code=stop_code, reason=reason, choices=choices)
 
 
 def _escalation(verdict: Failed, bench: Workbench) -> tuple[Event, ...]:
