@@ -91,6 +91,12 @@ def test_whoever_gets_anywhere_gets_every_try(failures: list[int], rungs: int) -
     assert len(tried) == 2 * rungs
 
 
+def test_different_changes_may_fail_alike_three_times() -> None:
+    alike = [attempt(n, "the same") for n in range(4)]
+    assert loops.circle(alike[:3]) == loops.Circle()
+    assert loops.circle(alike) == loops.Circle(period=1, wasted=3)
+
+
 def test_attempts_are_read_from_the_journal_and_judged_by_the_step_after() -> None:
     proposal = {"model": "m", "substance": "s", "tree": "t", "failure": None, "said": ""}
     journal = [
