@@ -36,7 +36,6 @@ class _Material:
 class _Draft:
     files: dict[str, str]
     note: str = ""  # what a refiner said
-    author: str = ""  # that refiner: what it repeats is not the Implementer's circle
 
 
 def model_for(situation: Situation, bench: Workbench) -> ModelName:
@@ -89,7 +88,7 @@ def refiner_for(situation: Situation, bench: Workbench) -> Refiner | None:
 async def _refined(refiner: Refiner, situation: Situation, material: _Material, *, model: ModelName) -> _Draft:
     assignment = _assignment(situation, material)
     refined = await refiner.refine(assignment=assignment, files=material.draft, llm=situation.llm, model=model)
-    return _Draft(files=dict(refined.files), note=refined.note, author="refiner ")
+    return _Draft(files=dict(refined.files), note=refined.note)
 
 
 async def _edited(situation: Situation, bench: Workbench, material: _Material, *, model: ModelName) -> _Draft:
@@ -138,7 +137,7 @@ def _proposal(
 ) -> StepResult:
     tree = tree_hash(workspace.encoded(draft.files))
     changes = workspace.difference(material.head, draft.files)
-    attempt = Attempt(model=str(model), substance=draft.author + loops.substance_of(changes), tree=tree)
+    attempt = Attempt(model=str(model), substance=loops.substance_of(changes), tree=tree)
     if before := loops.known_failure(situation.tried, tree=tree):
         return _repeated(situation, bench, attempt=attempt, before=before)
     task = situation.task
