@@ -202,7 +202,7 @@ def _bare(path: str, text: str | None) -> str:
 
 def of_reply(text: str) -> str:
     """Return a digest of a reply that proposed nothing."""
-    return _digest(" ".join(text.split()))
+    return _digest(text.strip())
 
 
 def _digest(*parts: str) -> str:
