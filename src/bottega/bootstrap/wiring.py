@@ -127,16 +127,7 @@ async def _assemble(
     metering = _metering(
         settings, database=database, llm=llm, terms=terms, prices=prices, clock=clock, shorten=prompts.shortened
     )
-    advancer = Advancer(
-        bench=bench,
-        metering=metering,
-        clock=clock,
-        owner=runner_name(),
-        minimum_credits=settings.billing.minimum_credits_to_start,
-        announce=listeners.announce,
-        ceilings=_ceilings(settings),
-        heartbeat_seconds=pace.heartbeat_seconds,
-    )
+    advancer = _advancer(settings, bench=bench, metering=metering, clock=clock, listeners=listeners, pace=pace)
     runner = InProcessRunner(database=database, advancer=advancer, clock=clock, announce=listeners.announce)
     reconciler = Reconciler(database=database, bills=bills)
     payments = payment_service(settings, database=database, clock=clock)
@@ -208,12 +199,23 @@ def _metering(
     )
 
 
-def _ceilings(settings: Settings) -> Ceilings:
-    given = settings.ceilings
-    return Ceilings(
-        working_hours=given.max_working_hours,
-        attempts_per_task=given.max_attempts_per_task,
-        steps=given.max_steps_per_run,
+def _advancer(
+    settings: Settings, *, bench: Workbench, metering: Metering, clock: Clock, listeners: Listeners, pace: Pace
+) -> Advancer:
+    ceilings = Ceilings(
+        working_hours=settings.ceilings.max_working_hours,
+        attempts_per_task=settings.ceilings.max_attempts_per_task,
+        steps=settings.ceilings.max_steps_per_run,
+    )
+    return Advancer(
+        bench=bench,
+        metering=metering,
+        clock=clock,
+        owner=runner_name(),
+        minimum_credits=settings.billing.minimum_credits_to_start,
+        announce=listeners.announce,
+        ceilings=ceilings,
+        heartbeat_seconds=pace.heartbeat_seconds,
     )
 
 
