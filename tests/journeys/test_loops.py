@@ -11,8 +11,9 @@ from bottega.billing.tables import ApiKeyUsage
 from bottega.config import CeilingSettings, ModelSettings
 from bottega.llm.scripted import ScriptedProvider
 from bottega.llm.types import CompletionRequest, Purpose
-from bottega.orchestration import events, loops, progress
+from bottega.orchestration import events, loops
 from bottega.orchestration.dropping import CannotDrop
+from bottega.orchestration.progress import history
 from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StepKind, StopCode
 from bottega.orchestration.steps.failing import STUCK_CHOICES
@@ -182,7 +183,7 @@ async def test_a_failure_that_differs_only_in_times_and_places_is_the_same(open_
     await assert_goes_on(workshop, words, status, good=cured)
 
 
-def progress(failing: int) -> str:
+def failing_of_eight(failing: int) -> str:
     """Return a reply whose tests fail `failing` times of eight."""
     tests = "".join(f"\n    def test_{n}(self) -> None:\n        self.assertIn({n}, ABLE)\n" for n in range(8))
     files = {
@@ -194,7 +195,7 @@ def progress(failing: int) -> str:
 
 
 async def test_slow_progress_is_no_loop(open_workshop: OpenWorkshop) -> None:
-    words = Words(lambda attempt: progress({1: 5, 2: 3, 3: 1}.get(attempt, 0)), task=TESTED)
+    words = Words(lambda attempt: failing_of_eight({1: 5, 2: 3, 3: 1}.get(attempt, 0)), task=TESTED)
     workshop = await open_with(open_workshop, words, rungs=2)
     status = await workshop.build(scripts.BRIEF)
     assert await calls(workshop) == 4, status.reason
@@ -204,7 +205,7 @@ async def test_slow_progress_is_no_loop(open_workshop: OpenWorkshop) -> None:
 
 
 async def test_a_step_back_on_the_way_is_no_loop(open_workshop: OpenWorkshop) -> None:
-    words = Words(lambda attempt: progress({1: 5, 2: 3, 3: 5}.get(attempt, 0)), task=TESTED)
+    words = Words(lambda attempt: failing_of_eight({1: 5, 2: 3, 3: 5}.get(attempt, 0)), task=TESTED)
     workshop = await open_with(open_workshop, words, rungs=2)
     status = await workshop.build(scripts.BRIEF)
     assert await calls(workshop, Purpose.VERIFY) == 1, status.reason
@@ -313,7 +314,7 @@ async def test_a_task_that_is_dropped_is_given_up_and_the_rest_delivered(open_wo
     paths = await workshop.app.orchestrator.file_paths(user_id=workshop.user_id, project_id=status.project_id)
     assert set(paths) == {"README.md", *scripts.FIRST_FILES}
     async with workshop.app.database.transaction() as session:
-        told = await progress.history(session, project_id=status.project_id)
+        told = await history(session, project_id=status.project_id)
     (dropped,) = [event.payload for event in told if event.type == events.TasksDropped.type]
     assert dropped == {"tasks": ["T2 Command line", "T3 Colours"]}
     await workshop.audit()
