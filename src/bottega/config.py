@@ -265,6 +265,14 @@ class RefinementSettings(_Group):
     aider_timeout_seconds: int = Field(default=600, ge=10)
 
 
+class CeilingSettings(_Group):
+    """How far a run goes before its person is asked; each time they say to go on, it may go as far again."""
+
+    max_working_hours: float = Field(default=24, gt=0, le=8760, allow_inf_nan=False)
+    max_attempts_per_task: int = Field(default=20, ge=1, le=1000)
+    max_steps_per_run: int = Field(default=2000, ge=1, le=1_000_000)
+
+
 class DeliverySettings(_Group):
     """Without a key the bucket's own library looks for one as clouds lend them: a role, a file, its own variables."""
 
@@ -339,6 +347,7 @@ class Settings:
     redis: RedisSettings
     runner: RunnerSettings
     refinement: RefinementSettings
+    ceilings: CeilingSettings
     delivery: DeliverySettings
     sandbox: SandboxSettings
 
@@ -360,6 +369,7 @@ class Settings:
             "redis": RedisSettings,
             "runner": RunnerSettings,
             "refinement": RefinementSettings,
+            "ceilings": CeilingSettings,
             "delivery": DeliverySettings,
             "sandbox": SandboxSettings,
         }

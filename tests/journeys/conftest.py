@@ -17,6 +17,7 @@ from bottega.billing.tables import ApiKeyUsage, CreditHold
 from bottega.bootstrap import PACE, App, Pace, open_app
 from bottega.config import (
     BillingSettings,
+    CeilingSettings,
     DatabaseSettings,
     ModelSettings,
     PlatformSettings,
@@ -110,6 +111,7 @@ def settings_for(
     credits: Decimal = Decimal(1000),
     sandbox: str = "auto",
     aider: Path | None = None,
+    ceilings: CeilingSettings | None = None,
 ) -> Settings:
     scripted_models = ModelSettings(
         architect_model="scripted/architect", implementer_models=("scripted/apprentice", "scripted/journeyman")
@@ -121,6 +123,7 @@ def settings_for(
         database=DatabaseSettings(database_url=database_url.replace("+asyncpg", "")),
         models=models or scripted_models,
         billing=BillingSettings(initial_credits=credits),
+        ceilings=ceilings or base.ceilings,
         sandbox=SandboxSettings(sandbox=sandbox),  # type: ignore[arg-type]
         refinement=RefinementSettings(refiner="aider" if aider else "implementer", aider_command=str(aider)),
     )

@@ -10,6 +10,7 @@ from bottega.orchestration.messages import (
     Begin,
     Cancel,
     ChangePlan,
+    DropTask,
     Implement,
     Intent,
     Refine,
@@ -26,6 +27,7 @@ ASKING = Scene(phase=Phase.GATHER, state=RunState.WAITING, stop_code=StopCode.QU
 PLANNED = Scene(phase=Phase.APPROVE, state=RunState.WAITING, stop_code=StopCode.APPROVAL)
 WORKING = Scene(phase=Phase.IMPLEMENT, state=RunState.READY, stop_code=None)
 STUCK = Scene(phase=Phase.IMPLEMENT, state=RunState.REFINEMENT, stop_code=StopCode.TASK_STUCK)
+LOOPING = Scene(phase=Phase.IMPLEMENT, state=RunState.REFINEMENT, stop_code=StopCode.GOING_IN_CIRCLES)
 DONE = Scene(phase=Phase.FINISHED, state=RunState.DONE, stop_code=None)
 
 
@@ -45,6 +47,11 @@ DONE = Scene(phase=Phase.FINISHED, state=RunState.DONE, stop_code=None)
         ("try again", STUCK, Resume()),
         ("Use a dict there", STUCK, Resume(remark="Use a dict there")),
         ("cancel", STUCK, Cancel()),
+        ("Drop the task.", STUCK, DropTask()),
+        ("skip it", LOOPING, DropTask()),
+        ("Drop the task that counts", STUCK, Resume(remark="Drop the task that counts")),
+        ("drop the task", WORKING, Remark(text="drop the task")),
+        ("drop the task", PLANNED, ChangePlan(wish="drop the task")),
     ],
 )
 def test_understand(text: str, scene: Scene | None, intent: Intent) -> None:

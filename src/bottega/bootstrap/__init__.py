@@ -1,6 +1,7 @@
 """The composition root: Settings in, a running App out. Every concrete class is chosen in this folder, nowhere else."""
 
 from bottega.bootstrap.app import PACE, App, Chore, Listeners, Pace
+from bottega.bootstrap.driving import bells_for_workers, due_runs
 from bottega.bootstrap.home import HomeUnusable, database_url
 from bottega.bootstrap.providers import RefinerUnavailable, choose_refiner, open_gateway, open_price_sync
 from bottega.bootstrap.wiring import open_app
@@ -13,8 +14,10 @@ __all__ = [
     "Listeners",
     "Pace",
     "RefinerUnavailable",
+    "bells_for_workers",
     "choose_refiner",
     "database_url",
+    "due_runs",
     "open_app",
     "open_gateway",
     "open_price_sync",

@@ -1,7 +1,6 @@
 """Settings in, a running App out: every concrete class is chosen in this folder and nowhere else."""
 
 import asyncio
-import functools
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,6 +17,7 @@ from bottega.billing.reconcile import Bills, NoBills, Reconciler
 from bottega.billing.relay import RelayTokens
 from bottega.billing.types import Terms
 from bottega.bootstrap.app import PACE, App, Chore, Listeners, Pace, Repositories
+from bottega.bootstrap.driving import broker_bell, drive_runs
 from bottega.bootstrap.home import database_url, make_home, open_storage, open_vault
 from bottega.bootstrap.meanwhile import meanwhile
 from bottega.bootstrap.payments import payment_service
@@ -32,12 +32,9 @@ from bottega.keys import store as key_store
 from bottega.llm.retry import RetryPolicy
 from bottega.llm.types import Gateway, ModelName
 from bottega.llm.wire import load_certificates
-from bottega.orchestration.advance import Advancer
-from bottega.orchestration.bellringer import Bellringer
-from bottega.orchestration.doorbell import Bells, Doorbell
+from bottega.orchestration.doorbell import Doorbell
 from bottega.orchestration.gate import ProjectGate
 from bottega.orchestration.orchestrator import ModelOrchestrator
-from bottega.orchestration.runner import InProcessRunner, runner_name
 from bottega.orchestration.steps.types import Workbench
 from bottega.sandbox.judge import CheckRunner
 from bottega.sandbox.probe import choose_sandbox
@@ -79,7 +76,7 @@ async def open_app(
             bills=bills,
             sandbox=await probed,
             refiner=choose_refiner(settings, server=model_server),
-            doorbell=_broker_bell(settings, stack=stack),
+            doorbell=broker_bell(settings, stack=stack),
             clock=clock,
             pace=pace,
         )
@@ -93,16 +90,6 @@ async def _gateway(
     opened = open_gateway(settings, database=database, patience=pace.patience)
     client = await stack.enter_async_context(opened)
     return client, client
-
-
-def _broker_bell(settings: Settings, *, stack: AsyncExitStack) -> Doorbell | None:
-    if settings.redis.url is None:
-        return None
-    from bottega.bootstrap.broker import CeleryDoorbell, open_broker  # noqa: PLC0415  # Celery is for those who use it
-
-    bell = CeleryDoorbell(open_broker(settings.redis.url))
-    stack.push_async_callback(asyncio.to_thread, bell.close)
-    return bell
 
 
 async def _rung(settings: Settings, *, given: Sandbox | None) -> Sandbox:
@@ -127,7 +114,7 @@ async def _assemble(
         await ledger.sweep(session)  # what a process that never came back had reserved
     terms = Terms(markup=settings.billing.markup_factor, credit_value_usd=settings.billing.platform_credit_value_usd)
     prices = PriceBook()
-    listeners, bells = Listeners(), Bells()
+    listeners = Listeners()
     prompts = Prompts()
     bench = _workbench(
         settings,
@@ -141,29 +128,8 @@ async def _assemble(
     metering = _metering(
         settings, database=database, llm=llm, terms=terms, prices=prices, clock=clock, shorten=prompts.shortened
     )
-    advancer = Advancer(
-        bench=bench,
-        metering=metering,
-        clock=clock,
-        owner=runner_name(),
-        minimum_credits=settings.billing.minimum_credits_to_start,
-        announce=listeners.announce,
-        doorbell=bells,
-        runs_at_once_per_person=settings.runner.runs_at_once_per_person,
-        heartbeat_seconds=pace.heartbeat_seconds,
-    )
-    runner = InProcessRunner(
-        database=database,
-        advancer=advancer,
-        clock=clock,
-        announce=listeners.announce,
-        at_once_per_person=settings.runner.runs_at_once_per_person,
-    )
-    bells.add(runner)
-    if doorbell is not None:
-        bells.add(doorbell)
-    bellringer = Bellringer(
-        database=database, doorbell=bells, at_once_per_person=settings.runner.runs_at_once_per_person
+    driving = drive_runs(
+        settings, bench=bench, metering=metering, clock=clock, announce=listeners.announce, doorbell=doorbell, pace=pace
     )
     reconciler = Reconciler(database=database, bills=bills)
     payments = payment_service(settings, database=database, clock=clock)
@@ -171,10 +137,12 @@ async def _assemble(
     return App(
         settings=settings,
         database=database,
-        orchestrator=_orchestrator(settings, bench, doorbell=bells),
-        advancer=advancer,
-        runner=runner,
-        bells=bells,
+        orchestrator=_orchestrator(settings, bench, doorbell=driving.bells),
+        advancer=driving.advancer,
+        runner=driving.runner,
+        bells=driving.bells,
+        bellringer=driving.bellringer,
+        going_on=driving.going_on,
         reconciler=reconciler,
         storage=bench.storage,
         payments=payments,
@@ -184,8 +152,6 @@ async def _assemble(
         relay_tokens=relay_tokens,
         gate=ProjectGate(database=database),
         vault=open_vault(settings),
-        going_on=_going_on(settings, runner=runner, bellringer=bellringer),
-        bellringer=bellringer,
         chores=_chores(reconciler=reconciler, payments=payments, relay_tokens=relay_tokens),
     )
 
@@ -237,14 +203,6 @@ def _metering(
         own_keys=key_store.has_own,
         own_key_fee=settings.billing.own_key_fee,
     )
-
-
-def _going_on(settings: Settings, *, runner: InProcessRunner, bellringer: Bellringer) -> Chore:
-    """Return how a server sees to it that runs go on: workers are told where there are any, else it drives them."""
-    if settings.redis.url is not None:
-        return Chore(name="bells", every_seconds=5, work=bellringer.ring_due)
-    patrol = functools.partial(runner.patrol, at_once=settings.runner.runs_at_once)
-    return Chore(name="due runs", every_seconds=5, work=patrol)  # ends only when it fails
 
 
 def _chores(*, reconciler: Reconciler, payments: PaymentService, relay_tokens: RelayTokens) -> tuple[Chore, ...]:

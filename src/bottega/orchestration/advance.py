@@ -20,10 +20,11 @@ from bottega.billing.metering import MeteredLLM, Metering
 from bottega.core.clock import Clock
 from bottega.llm.errors import ProviderError
 from bottega.orchestration import journal, progress, refining, setbacks, situation
+from bottega.orchestration.ceilings import Ceilings, WorkingTimeOver
 from bottega.orchestration.decide import Do, Done, Wait, decide
 from bottega.orchestration.doorbell import Doorbell, Lane
 from bottega.orchestration.events import Announce, Event, ProviderTrouble, StepStarted
-from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS, heartbeat
+from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS, at_most, heartbeat
 from bottega.orchestration.journal import Claim, Entry, LeaseLost, operation_key
 from bottega.orchestration.setbacks import Setback
 from bottega.orchestration.state import LastStep, RunState, RunView, StepKind, StopCode, TaskStatus
@@ -84,6 +85,7 @@ class Advancer:
         announce: Announce,
         doorbell: Doorbell,
         runs_at_once_per_person: int,
+        ceilings: Ceilings,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._bench = bench
@@ -95,6 +97,7 @@ class Advancer:
         self._announce = announce
         self._doorbell = doorbell
         self._runs_at_once_per_person = runs_at_once_per_person
+        self._ceilings = ceilings
         self._heartbeat_seconds = heartbeat_seconds
 
     async def drive(self, run_id: uuid.UUID, *, shift: Shift | None = None) -> Advanced:
@@ -183,6 +186,8 @@ class Advancer:
             case Do() as step:
                 meter = self._meter(held, loaded, step)
                 todo = await situation.prepare(session, loaded=loaded, step=step, llm=meter)
+                if reached := self._reached(todo, step):
+                    return reached
                 return _Intent(step=step, todo=todo, meter=meter)
             case Wait(stop_code=StopCode.OUT_OF_CREDITS):
                 return setbacks.too_few_to_start(needed=self._minimum_credits, available=loaded.available_credits)
@@ -190,6 +195,14 @@ class Advancer:
                 return Setback(state=state, stop_code=stop_code)
             case Done() as done:
                 return done
+
+    def _reached(self, todo: Situation, step: Do) -> Setback | None:
+        return self._ceilings.reached(
+            working_ms=todo.run.working_ms,
+            steps=todo.run.step_no - todo.run.allowance_from,
+            task_key=step.task_key,
+            attempts=len(todo.tried) if step.kind is StepKind.IMPLEMENT else 0,
+        )
 
     def _meter(self, held: Claim, loaded: situation.Loaded, step: Do) -> MeteredLLM:
         return self._metering.account(
@@ -206,7 +219,9 @@ class Advancer:
         self._announce(_started(todo, step, self._bench))
         began = self._clock.monotonic()
         try:
-            async with heartbeat(self._database, held=held, every_seconds=self._heartbeat_seconds):
+            beating = heartbeat(self._database, held=held, every_seconds=self._heartbeat_seconds)
+            left = self._ceilings.seconds_left(working_ms=todo.run.working_ms)
+            async with beating, at_most(left):
                 result = await EXECUTORS[step.kind](todo, self._bench)
             await self._journal(held, todo, step, result, meter, began)
         except asyncio.CancelledError:
@@ -216,9 +231,9 @@ class Advancer:
             await meter.abandon(status="fenced", error_code=LeaseLost.code)
             raise
         except Exception as error:  # noqa: BLE001  # whatever a step raises, its run must say so and keep its place
-            interrupted = isinstance(error, setbacks.Interrupted)
+            interrupted = isinstance(error, setbacks.Interrupted | WorkingTimeOver)
             await meter.abandon(status="failed", error_code="cancelled" if interrupted else "defect")
-            await self._set_aside(held, loaded, self._setback(error, todo, step))
+            await self._set_aside(held, loaded, self._setback(error, todo, step), worked_ms=self._since(began))
             return False
         log.info("run.step.done", **_facts(loaded), step=step.kind, task=step.task_key, outcome=result.outcome)
         self._announce_all(result.events)
@@ -228,6 +243,8 @@ class Advancer:
         self._announce(ProviderTrouble(message=error.message, retry_seconds=round(seconds), next_model=None))
 
     def _setback(self, error: Exception, todo: Situation, step: Do) -> Setback:
+        if isinstance(error, WorkingTimeOver):
+            return self._ceilings.of_time()
         ladder = self._bench.implementer_models
         rung = (todo.task.rung + 1) if step.kind is StepKind.IMPLEMENT else len(ladder)
         stand_in = ladder[rung] if rung < len(ladder) and not todo.run.failures else None
@@ -239,7 +256,7 @@ class Advancer:
     async def _journal(
         self, held: Claim, todo: Situation, step: Do, result: StepResult, meter: MeteredLLM, began: float
     ) -> None:
-        duration_ms = round((self._clock.monotonic() - began) * 1000)
+        duration_ms = self._since(began)
         async with self._database.transaction() as session:
             charged = await _bill(session, meter=meter, result=result)
             entry = _entry(todo, step, result, credits_charged=charged, duration_ms=duration_ms)
@@ -258,9 +275,13 @@ class Advancer:
                 events=result.events,
             )
 
-    async def _set_aside(self, held: Claim, loaded: situation.Loaded, setback: Setback) -> None:
+    def _since(self, began: float) -> int:
+        """Return the milliseconds since `began`."""
+        return round((self._clock.monotonic() - began) * 1000)
+
+    async def _set_aside(self, held: Claim, loaded: situation.Loaded, setback: Setback, *, worked_ms: int = 0) -> None:
         async with self._database.transaction() as session:
-            await _stop(session, held, loaded, setback)
+            await _stop(session, held, loaded, setback, worked_ms=worked_ms)
         log.info("run.set_aside", **_facts(loaded), state=setback.state, stop_code=setback.stop_code)
         self._announce_all(setback.events)
 
@@ -281,7 +302,9 @@ def _facts(loaded: situation.Loaded) -> dict[str, str]:
     return {"run_id": str(loaded.run.id), "project_id": str(loaded.project.id)}
 
 
-async def _stop(session: AsyncSession, held: Claim, loaded: situation.Loaded, setback: Setback) -> None:
+async def _stop(
+    session: AsyncSession, held: Claim, loaded: situation.Loaded, setback: Setback, *, worked_ms: int = 0
+) -> None:
     await journal.stop(
         session,
         held=held,
@@ -291,6 +314,7 @@ async def _stop(session: AsyncSession, held: Claim, loaded: situation.Loaded, se
         wake_in_seconds=setback.wake_in_seconds,
         failures=setback.failures,
         credits_needed=setback.credits_needed,
+        worked_ms=worked_ms,
     )
     if setback.state.is_final:
         await refining.drop(session, loaded=loaded)

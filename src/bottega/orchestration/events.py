@@ -88,6 +88,16 @@ class TaskImplemented(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalRepeated(Event):
+    """A reply led back to files that had failed before: nothing was run or reviewed again."""
+
+    type: ClassVar[str] = "proposal_repeated"
+    task_key: str
+    model: str
+    said: str  # what had failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyUnusable(Event):
     type: ClassVar[str] = "reply_unusable"
     kind: str
@@ -136,6 +146,14 @@ class ModelEscalated(Event):
     type: ClassVar[str] = "model_escalated"
     task_key: str
     model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TasksDropped(Event):
+    """The person gave up a task; what depended on it went with it."""
+
+    type: ClassVar[str] = "tasks_dropped"
+    tasks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

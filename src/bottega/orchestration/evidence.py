@@ -41,6 +41,17 @@ def telling_line(output: str) -> str:
     return (errors or lines or [""])[-1]
 
 
+_FAILING = re.compile(r"^(?:E\s+|FAIL|ERROR|--- FAIL|not ok|error[\[:]|[✖✗✕●] )|\bFAILED\b")
+KEPT_LINES, KEPT_LINE_CHARACTERS = 200, 500
+
+
+def failing_lines(output: str) -> tuple[str, ...]:
+    """Return which tests failed and how, in an order of their own; the last lines where no runner says so."""
+    lines = [line.strip()[:KEPT_LINE_CHARACTERS] for line in output.splitlines() if line.strip()]
+    failing = [line for line in lines if _TELLING.match(line) or _FAILING.search(line)]
+    return tuple(sorted(failing)[:KEPT_LINES] if failing else lines[-10:])
+
+
 async def store(
     session: AsyncSession,
     *,

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bottega.db.transaction import Database
 from bottega.orchestration import journal
+from bottega.orchestration.ceilings import WorkingTimeOver
 from bottega.orchestration.journal import Claim, LeaseLost
 from bottega.orchestration.setbacks import Interrupted
 
@@ -51,6 +52,19 @@ async def heartbeat(database: Database, *, held: Claim, every_seconds: float) ->
     finally:
         heart.cancel()
         await asyncio.wait([heart])  # unlike awaiting it, this cannot swallow a cancellation of the block
+
+
+@contextlib.asynccontextmanager
+async def at_most(seconds: float) -> AsyncIterator[None]:
+    """Raise WorkingTimeOver when the block works longer; a timeout of the block's own passes as it is."""
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            yield
+    except TimeoutError as error:
+        if limit.expired():
+            raise WorkingTimeOver from error
+        raise
 
 
 async def _beat(database: Database, *, held: Claim) -> Exception | None:

@@ -158,6 +158,7 @@ _RECORD = text(
         UPDATE runs
         SET step_no = step_no + 1, claims = 0, failures = 0, phase = :phase, state = :state,
             stop_code = :stop_code, reason = :reason, credits_needed = NULL,
+            working_ms = working_ms + :duration_ms,
             finished_at = CASE WHEN :is_final THEN clock_timestamp() END
         WHERE id = :run_id AND lease_token = :lease_token AND step_no = :step_no
         RETURNING id
@@ -181,10 +182,11 @@ async def stop(
     wake_in_seconds: float = 0.0,
     failures: int = 0,
     credits_needed: Decimal | None = None,
+    worked_ms: int = 0,
 ) -> None:
     """Leave the run in `state` without journaling a step: it waits, or tries the same step again at its wake time.
 
-    `credits_needed` is how many credits wake a run that waits for them.
+    `credits_needed` is how many credits wake a run that waits for them; `worked_ms` went into the step in vain.
 
     Raises:
         LeaseLost: the lease is no longer ours.
@@ -199,6 +201,7 @@ async def stop(
             wake_at=func.clock_timestamp() + timedelta(seconds=wake_in_seconds),
             failures=failures,
             credits_needed=credits_needed,
+            working_ms=Run.working_ms + worked_ms,
             claims=0,
             finished_at=func.clock_timestamp() if state.is_final else None,
         )
@@ -223,6 +226,11 @@ async def make_ready(session: AsyncSession, *, run: Run, phase: Phase) -> None:
     }
     await session.execute(update(Run).where(Run.id == run.id).values(values))
     await session.refresh(run)
+
+
+async def renew_allowance(session: AsyncSession, *, run: Run) -> None:
+    """Count working time, attempts and steps anew: the person said to go on. The caller has locked the run."""
+    await session.execute(update(Run).where(Run.id == run.id).values(allowance_from=Run.step_no, working_ms=0))
 
 
 async def live_run(session: AsyncSession, *, project_id: uuid.UUID) -> Run | None:

@@ -24,6 +24,8 @@ _QUOTES = ("`", '"', "'")
 _GO = {"go", "yes", "ok", "okay", "build", "build it", "approve", "start"}
 _AGAIN = {"again", "try again", "retry", "resume", "continue", "go on"}
 _CANCEL = {"cancel", "stop"}
+_DROP = {f"{verb}{what}" for verb in ("drop", "skip") for what in ("", " it", " the task", " this task")}
+_AT_A_TASK = {StopCode.TASK_STUCK, StopCode.GOING_IN_CIRCLES, StopCode.TOO_MANY_ATTEMPTS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +71,17 @@ class Cancel:
     pass
 
 
+@dataclass(frozen=True, slots=True)
+class DropTask:
+    pass
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
     text: str
 
 
-Saying = AnswerNext | Approve | ChangePlan | Resume | Cancel | Remark  # about the project that is spoken of
+Saying = AnswerNext | Approve | ChangePlan | Resume | Cancel | DropTask | Remark  # about the project that is spoken of
 Intent = Begin | Implement | Refine | Saying
 
 
@@ -109,6 +116,8 @@ def understand(text: str, scene: Scene | None) -> Intent:
     words = " ".join(text.lower().split()).strip(" .!")
     if words in _CANCEL:
         return Cancel()
+    if words in _DROP and scene.stop_code in _AT_A_TASK:
+        return DropTask()
     if scene.stop_code is StopCode.QUESTIONS:
         return AnswerNext(text=text)
     if scene.phase is Phase.APPROVE:

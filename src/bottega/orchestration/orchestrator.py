@@ -20,7 +20,7 @@ from bottega.core.errors import AppError
 from bottega.core.ids import new_id
 from bottega.db.transaction import Database
 from bottega.delivery.report import ReceiptLine
-from bottega.orchestration import funding, journal, messages, packing, progress, refining, setbacks
+from bottega.orchestration import dropping, funding, journal, messages, packing, progress, refining, setbacks
 from bottega.orchestration.briefs import clean_brief, storable
 from bottega.orchestration.doorbell import Doorbell, ring_after_commit
 from bottega.orchestration.events import Event, PlanApproved, ProjectStarted, RunResumed
@@ -30,6 +30,7 @@ from bottega.orchestration.messages import (
     Begin,
     Cancel,
     ChangePlan,
+    DropTask,
     Implement,
     Refine,
     Remark,
@@ -122,6 +123,8 @@ class ModelOrchestrator:
                 await self.resume(user_id=user_id, project_id=project_id)
             case Cancel():
                 await self.cancel(user_id=user_id, project_id=project_id)
+            case DropTask():
+                await self.drop_task(user_id=user_id, project_id=project_id, channel=channel)
             case Remark(text=text):
                 await self.remark(user_id=user_id, project_id=project_id, channel=channel, text=text)
 
@@ -258,6 +261,20 @@ class ModelOrchestrator:
             loaded = await self._live(session, user_id=user_id, project_id=project_id)
             await self._take_up(session, loaded)
 
+    async def drop_task(self, *, user_id: int, project_id: uuid.UUID, channel: str) -> None:
+        """Give up the task the run has stopped at, with all that depends on it, and go on with the rest.
+
+        Raises:
+            CannotDrop: the run works, no task is under way, or nothing would be left.
+        """
+        async with self._database.transaction() as session:
+            loaded = await self._live(session, user_id=user_id, project_id=project_id)
+            phase, told = await dropping.drop_task(session, loaded=loaded)
+            said = f"Given up, not wanted any more: {', '.join(told.tasks)}"
+            await _remember(session, project_id=project_id, user_id=user_id, channel=channel, text=said)
+            await journal.renew_allowance(session, run=loaded.run)
+            await self._go_on(session, project_id=project_id, phase=phase, events=(told, RunResumed()))
+
     async def _take_up(self, session: AsyncSession, loaded: Loaded) -> None:
         if loaded.view.state is RunState.WAITING:
             what = "answers to its questions" if loaded.view.phase is Phase.GATHER else "a go for its plan"
@@ -267,6 +284,8 @@ class ModelOrchestrator:
             fresh = retried(task, rungs=self._rungs)
             statement = update(Task).where(Task.project_id == project_id, Task.key == task.key)
             await session.execute(statement.values(rung=fresh.rung, rung_failures=0, stage=fresh.stage))
+        if loaded.view.state is not RunState.READY:
+            await journal.renew_allowance(session, run=loaded.run)
         events = () if loaded.view.state is RunState.READY else (RunResumed(),)
         await self._go_on(session, project_id=project_id, phase=loaded.view.phase, events=events)
 

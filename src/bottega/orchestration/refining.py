@@ -178,7 +178,7 @@ async def start(session: AsyncSession, *, project: Project, asked: Wanted, neede
     task = _task(asked, project=project, tasks=tasks, has_readme=README in sizes)
     session.add(task)
     await session.flush()
-    await _render_todo(session, project=project, tasks=(*tasks, task), finished={})
+    await write_todo(session, project=project, tasks=(*tasks, task), finished={})
     view = (await load(session, run_id=run_id, minimum_credits=Decimal(0))).view
     told = RefinementStarted(task_key=task.key, title=task.title, path=asked.path)
     await progress.report(session, project=project, run_id=run_id, view=view, stop_code=None, events=(told,))
@@ -221,11 +221,12 @@ async def drop(session: AsyncSession, *, loaded: Loaded) -> None:
     dropped = update(Task).where(Task.id.in_([task.id for task in unfinished]))
     await session.execute(dropped.values(status=TaskStatus.DROPPED))
     finished = {task.key: TaskStatus.DROPPED for task in unfinished}
-    await _render_todo(session, project=loaded.project, tasks=loaded.tasks, finished=finished)
+    await write_todo(session, project=loaded.project, tasks=loaded.tasks, finished=finished)
 
 
-async def _render_todo(
+async def write_todo(
     session: AsyncSession, *, project: Project, tasks: Sequence[Task], finished: Mapping[str, TaskStatus]
 ) -> None:
+    """Render the TODO with the statuses that `finished` is about to give."""
     todo = render_todo(title=project.title, items=todo_items(tasks, finished=finished))
     await session.execute(update(Project).where(Project.id == project.id).values(current_todo_markdown=todo))

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.agents.types import Answer, Brief, Repair
 from bottega.llm.types import LLM
+from bottega.orchestration import loops
 from bottega.orchestration.decide import Do
 from bottega.orchestration.state import (
     LastStep,
@@ -28,6 +29,9 @@ from bottega.orchestration.steps.types import Situation
 from bottega.orchestration.tables import Run, Step, Task
 from bottega.projects.tables import Conversation, Project, Question
 from bottega.users.tables import User
+
+JUDGED = (StepKind.IMPLEMENT, StepKind.CHECK, StepKind.VERIFY)
+TOLD = ("model", "substance", "tree", "failure", "said")  # what of a step's output tells one attempt from another
 
 # Every step runs these: they are built once, and each is one round trip.
 _STATE = (
@@ -55,7 +59,22 @@ _TRIES = (
     .where(Step.run_id == bindparam("run_id"), Step.kind == bindparam("kind"))
     .where(Step.task_key.is_not_distinct_from(bindparam("task_key", type_=Step.task_key.type)))
 )
-_BEFORE = select(_ANSWERS.scalar_subquery(), _REMARKS.scalar_subquery(), _TRIES.scalar_subquery())
+_OF_TASK = func.jsonb_build_object(
+    "kind",
+    Step.kind,
+    "outcome",
+    Step.outcome,
+    "output",
+    func.jsonb_build_object(*(part for name in TOLD for part in (name, Step.output[name]))),
+)
+_PAST = (  # of the task, since the person last said to go on
+    select(func.jsonb_agg(aggregate_order_by(_OF_TASK, Step.step_no)))
+    .where(Step.run_id == bindparam("run_id"), Step.step_no >= bindparam("since"))
+    .where(Step.task_key == bindparam("of_task"), Step.kind.in_(JUDGED))
+)
+_BEFORE = select(
+    _ANSWERS.scalar_subquery(), _REMARKS.scalar_subquery(), _TRIES.scalar_subquery(), _PAST.scalar_subquery()
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +127,8 @@ async def prepare(session: AsyncSession, *, loaded: Loaded, step: Do, llm: LLM) 
     """Complete a loaded run for one step: the brief, how often the step was tried, and what there is to repair."""
     run, project = loaded.run, loaded.project
     given = {"project_id": project.id, "run_id": run.id, "kind": step.kind, "task_key": step.task_key}
-    answers, remarks, tries = (await session.execute(_BEFORE, given)).one()
+    given |= {"of_task": step.task_key, "since": run.allowance_from}
+    answers, remarks, tries, past = (await session.execute(_BEFORE, given)).one()
     unusable = list(takewhile(lambda tried: tried[1] == "unusable", tries or ()))
     return Situation(
         run=run,
@@ -120,6 +140,7 @@ async def prepare(session: AsyncSession, *, loaded: Loaded, step: Do, llm: LLM) 
         attempt=len(tries or ()) + 1,
         repair=await _repair(session, run_id=run.id, step_no=unusable[0][0]) if unusable else None,
         misses=len(unusable),
+        tried=loops.attempts(loops.Past(**step) for step in past or ()),
         llm=llm,
     )
 

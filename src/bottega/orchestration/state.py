@@ -47,6 +47,7 @@ class StopCode(StrEnum):
     QUESTIONS = "questions"
     APPROVAL = "approval"
     TASK_STUCK = "task_stuck"
+    GOING_IN_CIRCLES = "going_in_circles"
     PAUSED = "paused"
     OUT_OF_CREDITS = "out_of_credits"
     PROJECT_LIMIT = "project_limit"
@@ -54,6 +55,9 @@ class StopCode(StrEnum):
     CONFIGURATION = "configuration"
     UNUSABLE_REPLIES = "unusable_replies"
     README_FAILED = "readme_failed"
+    WORKING_TIME = "working_time"
+    TOO_MANY_ATTEMPTS = "too_many_attempts"
+    TOO_MANY_STEPS = "too_many_steps"
     CRASHES = "crashes"
     DEFECT = "defect"
 
@@ -75,7 +79,7 @@ class TaskStatus(StrEnum):
     TODO = "todo"
     DONE = "done"
     UNCHECKED = "unchecked"  # written and approved, but its checks could not be executed
-    DROPPED = "dropped"  # of a refinement that was given up: nothing of it is in the project
+    DROPPED = "dropped"  # given up, with a refinement or by the person's word: nothing of it is in the project
 
     @property
     def is_accepted(self) -> bool:

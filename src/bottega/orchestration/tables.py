@@ -56,6 +56,10 @@ class Run(Base):
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     claims: Mapped[int] = mapped_column(server_default=text("0"))  # since the last journaled step
     failures: Mapped[int] = mapped_column(server_default=text("0"))  # provider failures since the last journaled step
+    allowance_from: Mapped[int] = mapped_column(
+        server_default=text("0")
+    )  # the step at which the person last said go on
+    working_ms: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))  # spent in steps since then
     credits_needed: Mapped[Decimal | None] = mapped_column(CREDITS)  # while it waits for credits: how many
     desired: Mapped[str] = mapped_column(String(20), server_default="run")
     stop_code: Mapped[str | None] = mapped_column(String(40))  # why it waits or stopped, for a program

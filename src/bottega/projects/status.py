@@ -66,7 +66,7 @@ _FORWARD: Mapping[ProjectStatus, frozenset[ProjectStatus]] = {
     _S.AWAITING_APPROVAL: frozenset({_S.IMPLEMENTING, _S.PLANNING}),  # back: the person wants another plan
     _S.IMPLEMENTING: frozenset({_S.AWAITING_VERIFICATION, _S.AWAITING_REFINEMENT}),
     _S.AWAITING_VERIFICATION: frozenset({_S.IMPLEMENTING, _S.AWAITING_REFINEMENT, _S.VERIFICATION_COMPLETE}),
-    _S.AWAITING_REFINEMENT: frozenset({_S.IMPLEMENTING}),
+    _S.AWAITING_REFINEMENT: frozenset({_S.IMPLEMENTING, _S.README_GENERATION}),  # the last task was dropped
     _S.VERIFICATION_COMPLETE: frozenset({_S.README_GENERATION}),
     _S.README_GENERATION: frozenset({_S.README_FAILED, _S.COMPLETED}),
     _S.README_FAILED: frozenset({_S.README_GENERATION}),

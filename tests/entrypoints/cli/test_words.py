@@ -18,7 +18,7 @@ from rich.console import Console
 from bottega.entrypoints.cli import words
 from bottega.orchestration import events
 from bottega.orchestration.events import Event
-from bottega.orchestration.state import StepKind
+from bottega.orchestration.state import StepKind, StopCode
 
 GOLDEN = Path(__file__).with_name("words.golden.txt")
 HOSTILE = "[red]x[/] [/] [link=https://evil.example]click[/link] :bug: \x1b[31m\x1b]0;owned\x07 \u202eevil"
@@ -37,6 +37,7 @@ VALUES: dict[str, object] = {
     "high_credits": "37.28",
     "available_credits": "1000.00",
     "files": ("words/count.py", "tests/test_count.py"),
+    "said": "`make test`: 2 of 8 tests failed; AssertionError: 4 != 3",
     "complaint": "No edit was found\nin your reply. " + "Write it again. " * 20,
     "commands": 1,
     "tests": 4,
@@ -68,7 +69,7 @@ VARIATIONS: dict[type[Event], list[dict[str, object]]] = {
 KINDS: list[type[Event]] = [
     kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
 ]
-TEXT_FIELDS = {"title", "path", "model", "complaint", "command", "reason", "feedback", "message", "next_model"}
+TEXT_FIELDS = {"title", "path", "model", "complaint", "command", "reason", "feedback", "message", "next_model", "said"}
 
 
 def example(kind: type[Event], /, **changes: object) -> Event:
@@ -92,6 +93,10 @@ def every_line() -> str:
             told.append(f"{kind.type}: {'(only moves the bar)' if line is None else printed(line)}")
     doing = [f"{kind}: {printed(words.doing(started(kind)))}" for kind in StepKind]
     stopped = words.stopped(project_id="1b4e28ba", reason="Paused, as you asked.", choices=("resume", "cancel"))
+    circles = StopCode.GOING_IN_CIRCLES
+    stopped += "\n\n" + words.stopped(
+        project_id="1b4e28ba", reason="T2 goes in circles.", choices=("try again", "cancel"), stop_code=circles
+    )
     quote = words.quote(low=Decimal("14.925"), high=Decimal("37.275"), available=Decimal(1000))
     parts = ["\n".join(told), "\n".join(doing), printed(stopped), printed(quote), words.SCRIPTED, words.NO_MODELS]
     return "\n\n".join([*parts, words.AFTER_DEMO.strip()]) + "\n"

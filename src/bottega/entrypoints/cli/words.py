@@ -34,6 +34,16 @@ Implementers), or OPENROUTER_BASE_URL for any OpenAI-compatible server, in the e
     bottega build "a command line tool that ..."
 """
 
+SPEAK_UP = frozenset(  # a word of the person's helps most
+    {
+        StopCode.APPROVAL,
+        StopCode.TASK_STUCK,
+        StopCode.GOING_IN_CIRCLES,
+        StopCode.WORKING_TIME,
+        StopCode.TOO_MANY_ATTEMPTS,
+        StopCode.TOO_MANY_STEPS,
+    }
+)
 SHORT, LONG = 90, 2000  # characters: what fits a line, what fits a screen
 
 
@@ -75,9 +85,8 @@ def line(event: Event) -> str | None:
         case events.TaskImplemented():
             who = f"[dim]attempt {event.attempt}, {shown(event.model.rpartition('/')[2])}[/]"
             return f"[blue]{event.task_key}[/] wrote     {_some(event.files)} {who}"
-        case events.ReplyUnusable():
-            where = f"{event.task_key} " if event.task_key else ""
-            return f"{where}[yellow]reply unusable[/]  {_clause(event.complaint)}; asked again"
+        case events.ReplyUnusable() | events.ProposalRepeated():
+            return _wasted_line(event)
         case events.ModelEscalated():
             return f"[blue]{event.task_key}[/] [yellow]stronger[/]  {shown(event.model)} takes over"
         case events.ChecksPassed() | events.ChecksFailed() | events.ChecksNotExecuted():
@@ -86,6 +95,15 @@ def line(event: Event) -> str | None:
             return _verdict_line(event)
         case _:
             return _ending_line(event)
+
+
+def _wasted_line(event: events.ReplyUnusable | events.ProposalRepeated) -> str:
+    match event:
+        case events.ReplyUnusable():
+            where = f"{event.task_key} " if event.task_key else ""
+            return f"{where}[yellow]reply unusable[/]  {_clause(event.complaint)}; asked again"
+        case events.ProposalRepeated():
+            return f"[blue]{event.task_key}[/] [yellow]repeated[/]  the change has failed before: {shown(event.said)}"
 
 
 def _checks_line(event: events.ChecksPassed | events.ChecksFailed | events.ChecksNotExecuted) -> str:
@@ -117,6 +135,8 @@ def _ending_line(event: Event) -> str | None:
             return "[green]go[/]       the plan is approved"
         case events.RefinementStarted():
             return f"[blue]{event.task_key}[/] [green]refines[/]   {shown(event.path)}"
+        case events.TasksDropped():
+            return f"[yellow]dropped[/]  {shown(', '.join(event.tasks), limit=LONG)}"
         case events.ReadmeWritten():
             return f"README wrote     {_count(event.commands, 'command')} to try"
         case events.ReadmeCommitted():
@@ -132,6 +152,12 @@ def _ending_line(event: Event) -> str | None:
             return f"[yellow]provider[/] {_clause(event.message)}; {then}"
         case events.Delivered():
             return f"[green]packed[/]   {_count(event.files, 'file')}, {event.size_bytes:,} bytes"
+        case _:
+            return _company_line(event)
+
+
+def _company_line(event: Event) -> str | None:
+    match event:
         case events.DrivenElsewhere():
             return "[yellow]watching[/] another process is working on this project; it is taken over when that ends"
         case events.InLine():
@@ -158,8 +184,10 @@ def stopped(
         lines += how_to_top_up(needed or Decimal(0))
     if stop_code is StopCode.PROJECT_LIMIT:
         lines.append(f"Raise the limit with: bottega limit {project_id} CREDITS (or none)")
-    if stop_code in {StopCode.TASK_STUCK, StopCode.APPROVAL}:
+    if stop_code in SPEAK_UP:
         lines.append(f'Say something with: bottega say {project_id} "..."')
+    if stop_code in {StopCode.TASK_STUCK, StopCode.GOING_IN_CIRCLES}:
+        lines.append("On your own installation: put a stronger model at the end of IMPLEMENTER_MODELS before you go on")
     return "\n".join([*lines, f"Go on with: bottega resume {project_id}"])
 
 

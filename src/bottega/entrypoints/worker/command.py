@@ -1,11 +1,10 @@
 """`bottega worker` and `bottega runner`: processes that drive runs and answer nobody."""
 
 import asyncio
-import functools
 
 import click
 
-from bottega.bootstrap import App, Chore, open_app
+from bottega.bootstrap import due_runs, open_app
 from bottega.config import Settings
 from bottega.core.clock import SystemClock
 from bottega.core.log import configure_logging
@@ -52,13 +51,8 @@ async def _patrol(settings: Settings) -> None:
         LocalRelay(models=models) as relay,
         open_app(settings, model_server=relay) as app,
         beating(settings.runner.heartbeat_file),
-        doing((_patrol_of(app), *app.chores), clock=SystemClock()),
+        doing((due_runs(settings, app.runner), *app.chores), clock=SystemClock()),
     ):
         click.echo("Driving whatever is due; Ctrl-C stops it.")
         await told_to_stop()
         click.echo("Stopping: the steps under way may end.")
-
-
-def _patrol_of(app: App) -> Chore:
-    patrol = functools.partial(app.runner.patrol, at_once=app.settings.runner.runs_at_once)
-    return Chore(name="due runs", every_seconds=5, work=patrol)

@@ -21,7 +21,7 @@ from celery.apps.worker import Worker
 from celery.platforms import EX_OK, SecurityWarning
 from celery.worker import state
 
-from bottega.bootstrap import App, Chore, open_app
+from bottega.bootstrap import App, Chore, bells_for_workers, open_app
 from bottega.bootstrap.broker import ADVANCE, open_broker
 from bottega.config import Settings
 from bottega.core.clock import SystemClock
@@ -35,7 +35,6 @@ from bottega.orchestration.doorbell import Lane
 from bottega.orchestration.events import Announce
 
 OVERDUE_SECONDS = 10.0
-RING_SECONDS = 5.0
 SLICE_SECONDS = 120.0  # then a run goes to the end of the queue
 GRACE_SECONDS = 20.0
 CONSUMER_SECONDS = 3.0  # to take its leave of the broker, which may not be there
@@ -94,8 +93,8 @@ async def work(
 def _chores(app: App, *, shift: Shift, at_once: int) -> tuple[Chore, ...]:
     overdue = functools.partial(app.runner.patrol, at_once=at_once, shift=shift, overdue_seconds=OVERDUE_SECONDS)
     return (
-        Chore(name="bells", every_seconds=RING_SECONDS, work=app.bellringer.ring_due),
-        Chore(name="overdue runs", every_seconds=RING_SECONDS, work=overdue),
+        bells_for_workers(app.bellringer),
+        Chore(name="overdue runs", every_seconds=5, work=overdue),
     )
 
 
@@ -158,7 +157,7 @@ class _Consumer(threading.Thread):
             self._consume()
             if not self._is_over.is_set():
                 log.error("worker.consumer.ended")
-                time.sleep(RING_SECONDS)
+                time.sleep(OVERDUE_SECONDS)
 
     def stop(self) -> None:
         """Take no more rings; what was taken goes on."""

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.agents.readmes import README, script_of, shell_commands
-from bottega.orchestration import evidence
+from bottega.orchestration import evidence, loops
 from bottega.orchestration.events import ChecksFailed, ChecksNotExecuted, ChecksPassed
 from bottega.orchestration.state import RunKind, TaskStatus
 from bottega.orchestration.steps import workspace
-from bottega.orchestration.steps.implement import failure
+from bottega.orchestration.steps.failing import failure, under_review
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench, Write
 from bottega.orchestration.tables import Task
 from bottega.orchestration.transitions import checked
@@ -44,8 +44,18 @@ async def check(situation: Situation, bench: Workbench) -> StepResult:
         failed = told_failure(task.key, command=shown, check=broken)
         what = f"`{broken.command}`" if broken.command != script else f"of {README}'s commands"
         feedback = f"The check {what} did not pass: {broken.reason}"
+        attempt = under_review(situation).failed(
+            failure=failure_of(broken), said=f"`{broken.command}`: {failed.reason}"
+        )
         return failure(
-            situation, bench, outcome="failed", feedback=feedback, events=(failed,), output=output, write=write
+            situation,
+            bench,
+            outcome="failed",
+            feedback=feedback,
+            attempt=attempt,
+            events=(failed,),
+            output=output,
+            write=write,
         )
     if not all(c.result.executed for c in checks):
         reason = next(c.result.reason for c in checks if not c.result.executed)
@@ -66,6 +76,11 @@ def told_failure(task_key: str | None, *, command: str, check: Check) -> ChecksF
     """Return the event that tells a person what failed and the line that says most about it."""
     said = evidence.telling_line(check.result.output) if check.result.exit_code else ""
     return ChecksFailed(task_key=task_key, command=command, reason=f"{check.reason}; {said}" if said else check.reason)
+
+
+def failure_of(check: Check) -> str:
+    """Return a digest of what failed: which tests and how, but not when, where and how long."""
+    return loops.signature(check.command, check.reason, *evidence.failing_lines(check.result.output))
 
 
 def commands_for(task: Task, tasks: Sequence[Task]) -> tuple[str, ...]:

@@ -12,20 +12,16 @@ from bottega.agents.refiner import Refiner
 from bottega.agents.types import Assignment, CommandResult, ContextFile, UnusableReply
 from bottega.llm.errors import Refused
 from bottega.llm.types import ModelName
-from bottega.orchestration import evidence
-from bottega.orchestration.events import Event, ModelEscalated, RunStopped, TaskImplemented
-from bottega.orchestration.state import RunKind, RunState, StepKind, StopCode, TaskView
+from bottega.orchestration import evidence, loops
+from bottega.orchestration.events import ProposalRepeated, TaskImplemented
+from bottega.orchestration.loops import Attempt
+from bottega.orchestration.state import RunKind, StepKind
 from bottega.orchestration.steps import workspace
-from bottega.orchestration.steps.types import Situation, StepResult, Workbench, Write
+from bottega.orchestration.steps.failing import failure, goes_in_circles
+from bottega.orchestration.steps.types import Situation, StepResult, Workbench
 from bottega.orchestration.steps.unusable import as_output, ask_again, forgiven, is_last_try
-from bottega.orchestration.transitions import Failed, failed, proposed
+from bottega.orchestration.transitions import proposed
 from bottega.projects.tree import tree_hash
-
-STUCK_CHOICES = (
-    "try again: two more attempts with the strongest model",
-    "explain: say what to do differently, then it tries again",
-    "cancel: stop here; what was accepted stays",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +55,28 @@ async def implement(situation: Situation, bench: Workbench) -> StepResult:
         else:
             draft = await _edited(situation, bench, material, model=model)
     except (UnusableReply, EditRefused) as error:
-        if refiner or is_last_try(situation):
-            said, output = error.complaint, as_output(error)
-            given_up = failure(situation, bench, outcome="failed", feedback=said, output=output)
-            return replace(given_up, forgiven=forgiven(situation))
-        return ask_again(error, kind=StepKind.IMPLEMENT, situation=situation)
+        return _unusable(error, situation, bench, model=model, is_last=refiner is not None)
     except Refused as error:
-        return failure(situation, bench, outcome="refused", feedback=f"The model declined: {error.message}")
+        said = f"The model declined: {error.message}"
+        attempt = Attempt(model=str(model), substance=f"refused by {model}").failed(failure="refused", said=said)
+        return failure(situation, bench, outcome="refused", feedback=said, attempt=attempt)
     return _proposal(situation, bench, material=material, draft=draft, model=model)
+
+
+def _unusable(
+    error: UnusableReply, situation: Situation, bench: Workbench, *, model: ModelName, is_last: bool
+) -> StepResult:
+    """Ask again, unless nothing better may be hoped for: then it is a failure like any other."""
+    attempt = Attempt(model=str(model), substance=loops.of_reply(error.reply or error.complaint)).failed(
+        failure=loops.signature(error.complaint), said=error.complaint
+    )
+    output = as_output(error) | attempt.as_output()
+    if not is_last and not is_last_try(situation) and not goes_in_circles(situation, attempt):
+        return replace(ask_again(error, kind=StepKind.IMPLEMENT, situation=situation), output=output)
+    given_up = failure(
+        situation, bench, outcome="failed", feedback=error.complaint, attempt=attempt, output=as_output(error)
+    )
+    return replace(given_up, forgiven=forgiven(situation))
 
 
 def refiner_for(situation: Situation, bench: Workbench) -> Refiner | None:
@@ -126,12 +136,11 @@ def _proposal(
     situation: Situation, bench: Workbench, *, material: _Material, draft: _Draft, model: ModelName
 ) -> StepResult:
     tree = tree_hash(workspace.encoded(draft.files))
-    if tree == situation.task.proposal_tree_hash:
-        feedback = "The last reply left every file as it was, so the same checks would fail again. Change the code."
-        return failure(situation, bench, outcome="unchanged", feedback=feedback)
     changes = workspace.difference(material.head, draft.files)
+    attempt = Attempt(model=str(model), substance=loops.substance_of(changes), tree=tree)
+    if before := loops.known_failure(situation.tried, tree=tree):
+        return _repeated(situation, bench, attempt=attempt, before=before)
     task = situation.task
-
     implemented = TaskImplemented(
         task_key=task.key,
         title=task.title,
@@ -141,48 +150,23 @@ def _proposal(
     )
     return StepResult(
         outcome="proposed",
-        output={"files": changes, "tree": tree, "model": str(model), "note": draft.note},
+        output={"files": changes, "note": draft.note} | attempt.as_output(),
         task=proposed(situation.task_view),
         proposal_tree_hash=tree,
         events=(implemented,),
     )
 
 
-def failure(
-    situation: Situation,
-    bench: Workbench,
-    *,
-    outcome: str,
-    feedback: str,
-    events: tuple[Event, ...] = (),
-    output: dict[str, object] | None = None,
-    write: Write | None = None,
-) -> StepResult:
-    """Count a failure of the current task: the same model again, the next rung, or the person is asked."""
-    verdict = failed(situation.task_view, rungs=len(bench.implementer_models))
-    told = (*events, *_consequence(verdict, bench=bench, feedback=feedback))
-    return StepResult(
-        outcome=outcome,
-        output=output or {},
-        state=RunState.REFINEMENT if verdict.stuck else RunState.READY,
-        stop_code=StopCode.TASK_STUCK if verdict.stuck else None,
-        reason=_stuck_reason(situation.task_view, feedback) if verdict.stuck else None,
-        task=verdict.task,
-        feedback=feedback,
-        write=write,
-        events=told,
+def _repeated(situation: Situation, bench: Workbench, *, attempt: Attempt, before: Attempt) -> StepResult:
+    """Count a proposal that is known to fail: the evidence on its tree exists, so nothing is run or reviewed again."""
+    told = ProposalRepeated(task_key=situation.task.key, model=attempt.model, said=before.said)
+    same = attempt.tree == situation.task.proposal_tree_hash
+    what = "left every file as it was" if same else "led back to files that had been tried before"
+    return failure(
+        situation,
+        bench,
+        outcome="repeated",
+        feedback=f"The last reply {what}, and they fail: {before.said}. Change the code in another way.",
+        attempt=attempt.failed(failure=before.failure or "", said=before.said),
+        events=(told,),
     )
-
-
-def _stuck_reason(task: TaskView, feedback: str) -> str:
-    return f"{task.key} failed with every model. The last word on it: {feedback}"
-
-
-def _consequence(verdict: Failed, *, bench: Workbench, feedback: str) -> tuple[Event, ...]:
-    if verdict.stuck:
-        reason = _stuck_reason(verdict.task, feedback)
-        return (RunStopped(stop_code=StopCode.TASK_STUCK, reason=reason, choices=STUCK_CHOICES),)
-    if verdict.escalated:
-        model = bench.implementer_models[verdict.task.rung]
-        return (ModelEscalated(task_key=verdict.task.key, model=str(model)),)
-    return ()

@@ -10,7 +10,7 @@ from bottega.agents.types import ReadmeRequest, UnusableReply
 from bottega.llm.errors import Refused
 from bottega.orchestration import evidence
 from bottega.orchestration.events import ChecksNotExecuted, ReadmeCommitted, ReadmeWritten, RunStopped
-from bottega.orchestration.state import Phase, RunState, StepKind, StopCode
+from bottega.orchestration.state import Phase, RunState, StepKind, StopCode, TaskStatus
 from bottega.orchestration.steps import workspace
 from bottega.orchestration.steps.check import keep, told_failure
 from bottega.orchestration.steps.commit import approved_at, landing, write_commit
@@ -45,7 +45,9 @@ async def _request(session: AsyncSession, situation: Situation) -> ReadmeRequest
     files = await projects.read_files(session, project_id=project.id)
     rows = await evidence.newest(session, run_id=situation.run.id, task_key=None)
     failed = [row for row in rows if not row.passed]
-    commands = dict.fromkeys(command for task in situation.tasks for command in task.commands)
+    commands = dict.fromkeys(
+        command for task in situation.tasks if task.status != TaskStatus.DROPPED for command in task.commands
+    )
     return ReadmeRequest(
         brief=situation.brief,
         title=project.title,

@@ -17,6 +17,7 @@ from bottega.delivery.storage import StorageService
 from bottega.indexing.service import CodebaseIndexingService
 from bottega.llm.types import LLM, ModelName
 from bottega.orchestration.events import Event
+from bottega.orchestration.loops import Attempt
 from bottega.orchestration.state import Phase, RunState, RunView, StopCode, TaskView
 from bottega.orchestration.tables import Run, Task
 from bottega.projects.repository import ProjectRepository
@@ -62,6 +63,7 @@ class Situation:
     attempt: int  # how many steps of this kind on this task the journal holds, plus one
     repair: Repair | None  # the last reply to the same request, when it could not be used
     misses: int  # how many unusable replies in a row came before
+    tried: tuple[Attempt, ...]  # at this task, since the person last said to go on
     llm: LLM  # metered, for this step only
 
     @property

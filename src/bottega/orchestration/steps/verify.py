@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from bottega.agents.types import CommandResult, ContextFile, Review, UnusableReply, Verdict
 from bottega.llm.errors import Refused
-from bottega.orchestration import evidence
+from bottega.orchestration import evidence, loops
 from bottega.orchestration.events import TaskApproved, TaskRejected
 from bottega.orchestration.state import StepKind
 from bottega.orchestration.steps import workspace
-from bottega.orchestration.steps.implement import failure
+from bottega.orchestration.steps.failing import failure, under_review
 from bottega.orchestration.steps.planning import architect
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench
 from bottega.orchestration.steps.unusable import ask_again_or_stop
@@ -37,8 +37,12 @@ async def verify(situation: Situation, bench: Workbench) -> StepResult:
         told = TaskApproved(task_key=situation.task.key)
         return StepResult(outcome="approved", output=output, task=approved(situation.task_view), events=(told,))
     rejected = TaskRejected(task_key=situation.task.key, feedback=verdict.feedback)
+    said = note(verdict=verdict)
+    attempt = under_review(situation).failed(
+        failure=loops.signature(said.casefold()), said=f"rejected: {verdict.feedback}"
+    )
     return failure(
-        situation, bench, outcome="rejected", feedback=note(verdict=verdict), events=(rejected,), output=output
+        situation, bench, outcome="rejected", feedback=said, attempt=attempt, events=(rejected,), output=output
     )
 
 

@@ -357,6 +357,8 @@ def upgrade() -> None:
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("claims", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("allowance_from", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("working_ms", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("credits_needed", sa.Numeric(precision=20, scale=8), nullable=True),
         sa.Column("desired", sa.String(length=20), server_default="run", nullable=False),
         sa.Column("stop_code", sa.String(length=40), nullable=True),
