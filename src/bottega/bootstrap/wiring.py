@@ -33,6 +33,8 @@ from bottega.llm.types import Gateway, ModelName
 from bottega.llm.wire import load_certificates
 from bottega.orchestration.advance import Advancer
 from bottega.orchestration.gate import ProjectGate
+from bottega.orchestration.herald import Herald
+from bottega.orchestration.live import LiveEvents
 from bottega.orchestration.orchestrator import ModelOrchestrator
 from bottega.orchestration.runner import InProcessRunner, runner_name
 from bottega.orchestration.steps.types import Workbench
@@ -68,6 +70,11 @@ async def open_app(
         await upgrade(url=url)
         database = Database(url=url)
         stack.push_async_callback(database.close)
+        herald, live = Herald(database=database), LiveEvents(database=database, clock=clock)
+        stack.push_async_callback(herald.close)
+        stack.push_async_callback(live.close)
+        database.hear(herald.hear)
+        database.hear(live.hear)
         gateway, bills = (llm, NoBills()) if llm else await _gateway(settings, database, stack=stack, pace=pace)
         app = await _assemble(
             settings,
@@ -78,6 +85,8 @@ async def open_app(
             refiner=choose_refiner(settings, server=model_server),
             clock=clock,
             pace=pace,
+            herald=herald,
+            live=live,
         )
         stack.push_async_callback(app.payments.close)
         yield app
@@ -105,6 +114,8 @@ async def _assemble(
     refiner: Refiner | None,
     clock: Clock,
     pace: Pace,
+    herald: Herald,
+    live: LiveEvents,
 ) -> App:
     models = (settings.models.architect, *settings.models.implementers)
     async with database.transaction() as session:
@@ -133,6 +144,7 @@ async def _assemble(
         owner=runner_name(),
         minimum_credits=settings.billing.minimum_credits_to_start,
         announce=listeners.announce,
+        herald=herald,
         heartbeat_seconds=pace.heartbeat_seconds,
     )
     runner = InProcessRunner(database=database, advancer=advancer, clock=clock, announce=listeners.announce)
@@ -148,6 +160,7 @@ async def _assemble(
         storage=bench.storage,
         payments=payments,
         events=listeners,
+        live=live,
         metering=metering,
         models=tuple(dict.fromkeys(models)),
         relay_tokens=relay_tokens,

@@ -1,21 +1,33 @@
 """What a person is told of a project: its status, and its numbered stream of events. Both move in one statement.
 
 The status follows the run, and an illegal move raises, which rolls everything back with it. Events are numbered without
-gaps or repeats, so that a reader who was away asks for what came after the last one it saw.
+gaps or repeats, so that a reader who was away asks for what came after the last one it saw. Each transaction that
+tells something leaves a note of it (`News`) for those who wake readers.
 """
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bottega.db.transaction import note
 from bottega.orchestration.events import Event
+from bottega.orchestration.journal import Claim
 from bottega.orchestration.state import RunKind, RunView, StopCode, project_status
-from bottega.orchestration.tables import RunEvent
+from bottega.orchestration.tables import Run, RunEvent
 from bottega.projects.status import ProjectStatus, move
 from bottega.projects.tables import Project
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """Something was told of a project, or its status changed."""
+
+    project_id: uuid.UUID
+
 
 _TELL = text(
     """
@@ -52,6 +64,13 @@ async def tell(session: AsyncSession, *, project_id: uuid.UUID, events: Sequence
     await _tell(session, project_id=project_id, run_id=None, events=events, status=None)
 
 
+async def tell_beside(session: AsyncSession, *, project_id: uuid.UUID, held: Claim, event: Event) -> None:
+    """Append what happened within a step, unless its runner has lost the run."""
+    holds = select(Run.id).where(Run.id == held.run_id, Run.lease_token == held.lease_token)
+    if (await session.execute(holds)).scalar_one_or_none() is not None:
+        await _tell(session, project_id=project_id, run_id=held.run_id, events=(event,), status=None)
+
+
 async def _tell(
     session: AsyncSession,
     *,
@@ -63,6 +82,7 @@ async def _tell(
     items = [{"type": event.type, "payload": event.payload()} for event in events]
     values = {"count": len(items), "project_id": project_id, "run_id": run_id, "events": items, "status": status}
     await session.execute(_TELL, values)
+    note(session, News(project_id=project_id))
 
 
 async def history(session: AsyncSession, *, project_id: uuid.UUID, after: int = 0) -> list[RunEvent]:
