@@ -19,6 +19,7 @@ from bottega.billing.types import Terms
 from bottega.bootstrap.app import PACE, App, Chore, Listeners, Pace, Repositories
 from bottega.bootstrap.home import database_url, make_home, open_storage, open_vault
 from bottega.bootstrap.meanwhile import meanwhile
+from bottega.bootstrap.messages import message_chores
 from bottega.bootstrap.payments import payment_service
 from bottega.bootstrap.providers import choose_refiner, open_gateway
 from bottega.config import Settings
@@ -166,7 +167,10 @@ async def _assemble(
         relay_tokens=relay_tokens,
         gate=ProjectGate(database=database),
         vault=open_vault(settings),
-        chores=_chores(runner, reconciler=reconciler, payments=payments, relay_tokens=relay_tokens),
+        chores=(
+            *_chores(runner, reconciler=reconciler, payments=payments, relay_tokens=relay_tokens),
+            *message_chores(settings, database=database, clock=clock),
+        ),
     )
 
 

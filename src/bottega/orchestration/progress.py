@@ -14,9 +14,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.db.transaction import note
-from bottega.orchestration.events import Event
+from bottega.orchestration.alerts import post_attention
+from bottega.orchestration.events import Event, RunStopped
 from bottega.orchestration.journal import Claim
-from bottega.orchestration.state import RunKind, RunView, StopCode, project_status
+from bottega.orchestration.state import RunKind, RunState, RunView, StopCode, project_status
 from bottega.orchestration.tables import Run, RunEvent
 from bottega.projects.status import ProjectStatus, move
 from bottega.projects.tables import Project
@@ -57,6 +58,15 @@ async def report(
     move(current=current, to=status, delivered=view.kind is RunKind.REFINE)
     if events or status is not current:
         await _tell(session, project_id=project.id, run_id=run_id, events=events, status=status)
+    if view.state is RunState.ATTENTION:
+        await _alert(session, project=project, run_id=run_id, events=events)
+
+
+async def _alert(session: AsyncSession, *, project: Project, run_id: uuid.UUID, events: Sequence[Event]) -> None:
+    for event in events:
+        if isinstance(event, RunStopped):
+            before = project.event_sequence
+            await post_attention(session, project_id=project.id, run_id=run_id, after_sequence=before, stopped=event)
 
 
 async def tell(session: AsyncSession, *, project_id: uuid.UUID, events: Sequence[Event]) -> None:

@@ -38,7 +38,8 @@ async def read_status(session: AsyncSession, *, user_id: int, project_id: uuid.U
     project = await projects.get_project(session, project_id=project_id, user_id=user_id)
     is_leased = func.coalesce(Run.lease_until > func.clock_timestamp(), false())
     statement = select(Run, is_leased).where(Run.project_id == project_id).order_by(Run.created_at.desc()).limit(1)
-    run, is_driven = (await session.execute(statement)).tuples().one_or_none() or (None, False)
+    found = (await session.execute(statement)).one_or_none()
+    run, is_driven = (None, False) if found is None else (found[0], found[1])
     return Status(
         project_id=project_id,
         run_id=run.id if run else None,
