@@ -49,10 +49,11 @@ class AlertWebhook:
 
     async def _post(self, body: str, headers: dict[str, str]) -> HttpFault:
         """Return the answer's head. Alerts are rare: no connection is kept."""
+        certificates = await asyncio.to_thread(load_certificates)
         try:
             async with (
                 asyncio.timeout(self._timeout_seconds),  # the client's own begins anew with every byte
-                httpx2.AsyncClient(follow_redirects=False, verify=load_certificates(), trust_env=False) as client,
+                httpx2.AsyncClient(follow_redirects=False, verify=certificates, trust_env=False) as client,
                 client.stream("POST", self._url, content=body, headers=headers) as response,
             ):
                 return HttpFault(

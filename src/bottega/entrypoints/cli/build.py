@@ -19,7 +19,7 @@ from bottega.entrypoints.cli.running import fail, local_username, parse_project_
 from bottega.entrypoints.cli.screen import Screen
 from bottega.entrypoints.cli.watching import Watching
 from bottega.keys.store import providers_kept
-from bottega.orchestration.events import DrivenElsewhere, Event
+from bottega.orchestration.events import DrivenElsewhere, Event, RunResumed
 from bottega.orchestration.standing import Status
 from bottega.orchestration.state import Phase, RunState, StopCode
 from bottega.projects.tables import Question
@@ -174,7 +174,7 @@ async def go_on(app: App, project_id: uuid.UUID, options: Options, *, username: 
     if state.state is not RunState.WAITING and state.phase is not Phase.FINISHED:
         await app.orchestrator.resume(user_id=user_id, project_id=project_id)
     build = Build(app=app, user_id=user_id, project_id=project_id, options=options)
-    return await build.run(after=state.event_sequence)
+    return await build.run(after=state.event_sequence, was_cut_off=state.state is RunState.READY)
 
 
 class Build:
@@ -188,12 +188,14 @@ class Build:
         self._screen = Screen(to_stderr=options.as_json)
         self._watching: Watching | None = None
 
-    async def run(self, *, after: int | None = None) -> int:
+    async def run(self, *, after: int | None = None, was_cut_off: bool = False) -> int:
         """Run until the project is delivered or needs the person; return the exit code.
 
         Shown is what happens after event number `after`, or from now on: by whichever process it is done.
         """
         self._screen.say(f"[dim]project {self._project_id}[/]")
+        if was_cut_off:  # going on is no event then: the run never stopped
+            self._screen.show(RunResumed())
         self._app.events.listen(self._tell_who_works)
         seen = (await self._status()).event_sequence if after is None else after
         self._watching = Watching(
