@@ -33,6 +33,7 @@ from bottega.llm.retry import RetryPolicy
 from bottega.llm.types import Gateway, ModelName
 from bottega.llm.wire import load_certificates
 from bottega.orchestration.advance import Advancer
+from bottega.orchestration.events import Announce
 from bottega.orchestration.gate import ProjectGate
 from bottega.orchestration.herald import Herald
 from bottega.orchestration.live import LiveEvents
@@ -119,13 +120,9 @@ async def _assemble(
     live: LiveEvents,
 ) -> App:
     models = (settings.models.architect, *settings.models.implementers)
-    async with database.transaction() as session:
-        await seed_prices(session, models=models, at=clock.now())
-        await ledger.sweep(session)  # what a process that never came back had reserved
+    await _make_ready(database, models=models, clock=clock)
     terms = Terms(markup=settings.billing.markup_factor, credit_value_usd=settings.billing.platform_credit_value_usd)
-    prices = PriceBook()
-    listeners = Listeners()
-    prompts = Prompts()
+    prices, prompts, listeners = PriceBook(), Prompts(), Listeners()
     bench = _workbench(
         settings,
         database=database,
@@ -138,15 +135,8 @@ async def _assemble(
     metering = _metering(
         settings, database=database, llm=llm, terms=terms, prices=prices, clock=clock, shorten=prompts.shortened
     )
-    advancer = Advancer(
-        bench=bench,
-        metering=metering,
-        clock=clock,
-        owner=runner_name(),
-        minimum_credits=settings.billing.minimum_credits_to_start,
-        announce=listeners.announce,
-        herald=herald,
-        heartbeat_seconds=pace.heartbeat_seconds,
+    advancer = _advancer(
+        settings, bench=bench, metering=metering, clock=clock, announce=listeners.announce, herald=herald, pace=pace
     )
     runner = InProcessRunner(database=database, advancer=advancer, clock=clock, announce=listeners.announce)
     reconciler = Reconciler(database=database, bills=bills)
@@ -167,11 +157,15 @@ async def _assemble(
         relay_tokens=relay_tokens,
         gate=ProjectGate(database=database),
         vault=open_vault(settings),
-        chores=(
-            *_chores(runner, reconciler=reconciler, payments=payments, relay_tokens=relay_tokens),
-            *message_chores(settings, database=database, clock=clock),
-        ),
+        chores=_chores(runner, reconciler=reconciler, payments=payments, relay_tokens=relay_tokens)
+        + message_chores(settings, database=database, clock=clock),
     )
+
+
+async def _make_ready(database: Database, *, models: Sequence[ModelName], clock: Clock) -> None:
+    async with database.transaction() as session:
+        await seed_prices(session, models=models, at=clock.now())
+        await ledger.sweep(session)  # what a process that never came back had reserved
 
 
 def _workbench(
@@ -220,6 +214,28 @@ def _metering(
         shorten=shorten,
         own_keys=key_store.has_own,
         own_key_fee=settings.billing.own_key_fee,
+    )
+
+
+def _advancer(
+    settings: Settings,
+    *,
+    bench: Workbench,
+    metering: Metering,
+    clock: Clock,
+    announce: Announce,
+    herald: Herald,
+    pace: Pace,
+) -> Advancer:
+    return Advancer(
+        bench=bench,
+        metering=metering,
+        clock=clock,
+        owner=runner_name(),
+        minimum_credits=settings.billing.minimum_credits_to_start,
+        announce=announce,
+        herald=herald,
+        heartbeat_seconds=pace.heartbeat_seconds,
     )
 
 
