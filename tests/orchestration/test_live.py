@@ -174,6 +174,7 @@ async def test_a_lost_notification_costs_no_more_than_the_next_look(
     here, there = await open_process(wakes_others=False), await open_process(poll_seconds=OFTEN)
     reader = Reader(events=there.live, project=project).begin()
     await listening(there)
+    await asyncio.sleep(0.1)  # whatever was to be looked at for joining has been
     await here.tell(project, "a")
     assert await reader.until(1) == [1]
 

@@ -237,13 +237,22 @@ async def test_who_was_late_notes_nothing_about_a_later_attempt(database: Databa
     late = asyncio.create_task(postman(database, Recorder(freeze)).deliver_due())
     await begun.wait()
     await make_due(database)  # its lease ran out
-    prompt = Recorder()
-    assert await postman(database, prompt).deliver_due() == 1
-    assert [message.attempt for message in prompt.messages] == [2], "a sender sees that it may be the second"
+    second_begun, second_may_end = asyncio.Event(), asyncio.Event()
+
+    async def take_long(_message: Message) -> None:
+        second_begun.set()
+        await second_may_end.wait()
+
+    second = Recorder(take_long)
+    sending = asyncio.create_task(postman(database, second).deliver_due())
+    await second_begun.wait()
     may_end.set()
     await late
     [row] = await rows(database)
-    assert (row.refusal, row.sent_at is not None) == (None, True)
+    assert (row.refusal, row.sent_at) == (None, None)
+    second_may_end.set()
+    assert await sending == 1
+    assert [message.attempt for message in second.messages] == [2], "a sender sees that it may be the second"
 
 
 async def test_many_postmen_at_once_send_each_message_once_and_in_order(database: Database) -> None:
