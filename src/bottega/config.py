@@ -56,6 +56,11 @@ def _http_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _secret_url(secret: SecretStr) -> SecretStr:
+    _http_url(secret.get_secret_value())
+    return secret  # as it was written: a slash at its end may matter
+
+
 def _postgres_url(text: str) -> str:
     scheme, separator, rest = text.partition("://")
     if not separator or scheme.split("+")[0] not in {"postgres", "postgresql"}:
@@ -311,6 +316,12 @@ class SandboxSettings(_Group):
     sandbox_slots: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)  # trees checked at once in a process
 
 
+class AlertSettings(_Group):
+    """The address is a secret: whoever has it can write where the operator reads."""
+
+    alert_webhook_url: Annotated[SecretStr, AfterValidator(_secret_url)] | None = None
+
+
 class PlatformSettings(_Group):
     app_env: Literal["development", "staging", "production"] = "development"
     api_key_encryption_key: EncryptionKeys = ()
@@ -350,6 +361,7 @@ class Settings:
     ceilings: CeilingSettings
     delivery: DeliverySettings
     sandbox: SandboxSettings
+    alerts: AlertSettings
 
     @classmethod
     def load(cls) -> Self:
@@ -372,6 +384,7 @@ class Settings:
             "ceilings": CeilingSettings,
             "delivery": DeliverySettings,
             "sandbox": SandboxSettings,
+            "alerts": AlertSettings,
         }
         groups: dict[str, Any] = {name: _read(kind, problems) for name, kind in kinds.items()}
         if problems or None in groups.values():

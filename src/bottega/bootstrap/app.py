@@ -30,6 +30,7 @@ from bottega.orchestration.doorbell import Bells
 from bottega.orchestration.events import Announce, Event
 from bottega.orchestration.gate import ProjectGate
 from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS
+from bottega.orchestration.live import LiveEvents
 from bottega.orchestration.orchestrator import ModelOrchestrator
 from bottega.orchestration.runner import InProcessRunner
 from bottega.projects.repository import ProjectRepository
@@ -74,6 +75,7 @@ class App:
     storage: StorageService
     payments: PaymentService
     events: Listeners
+    live: LiveEvents
     metering: Metering
     models: tuple[ModelName, ...]
     relay_tokens: RelayTokens

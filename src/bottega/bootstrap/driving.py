@@ -14,6 +14,7 @@ from bottega.orchestration.bellringer import Bellringer
 from bottega.orchestration.ceilings import Ceilings
 from bottega.orchestration.doorbell import Bells, Doorbell
 from bottega.orchestration.events import Announce
+from bottega.orchestration.herald import Herald
 from bottega.orchestration.runner import InProcessRunner, runner_name
 from bottega.orchestration.steps.types import Workbench
 
@@ -36,6 +37,7 @@ def drive_runs(
     metering: Metering,
     clock: Clock,
     announce: Announce,
+    herald: Herald,
     doorbell: Doorbell | None,
     pace: Pace,
 ) -> Driving:
@@ -48,6 +50,7 @@ def drive_runs(
         owner=runner_name(),
         minimum_credits=settings.billing.minimum_credits_to_start,
         announce=announce,
+        herald=herald,
         doorbell=bells,
         runs_at_once_per_person=at_once_per_person,
         ceilings=_ceilings(settings),
@@ -60,6 +63,7 @@ def drive_runs(
         announce=announce,
         at_once_per_person=at_once_per_person,
     )
+    bench.database.hear(bells.hear)
     bells.add(runner)
     if doorbell is not None:
         bells.add(doorbell)

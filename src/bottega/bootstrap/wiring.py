@@ -20,6 +20,7 @@ from bottega.bootstrap.app import PACE, App, Chore, Listeners, Pace, Repositorie
 from bottega.bootstrap.driving import broker_bell, drive_runs
 from bottega.bootstrap.home import database_url, make_home, open_storage, open_vault
 from bottega.bootstrap.meanwhile import meanwhile
+from bottega.bootstrap.messages import message_chores
 from bottega.bootstrap.payments import payment_service
 from bottega.bootstrap.providers import choose_refiner, open_gateway
 from bottega.config import Settings
@@ -34,6 +35,8 @@ from bottega.llm.types import Gateway, ModelName
 from bottega.llm.wire import load_certificates
 from bottega.orchestration.doorbell import Doorbell
 from bottega.orchestration.gate import ProjectGate
+from bottega.orchestration.herald import Herald
+from bottega.orchestration.live import LiveEvents
 from bottega.orchestration.orchestrator import ModelOrchestrator
 from bottega.orchestration.steps.types import Workbench
 from bottega.sandbox.judge import CheckRunner
@@ -68,6 +71,11 @@ async def open_app(
         await upgrade(url=url)
         database = Database(url=url)
         stack.push_async_callback(database.close)
+        herald, live = Herald(database=database), LiveEvents(database=database, clock=clock)
+        stack.push_async_callback(herald.close)
+        stack.push_async_callback(live.close)
+        database.hear(herald.hear)
+        database.hear(live.hear)
         gateway, bills = (llm, NoBills()) if llm else await _gateway(settings, database, stack=stack, pace=pace)
         app = await _assemble(
             settings,
@@ -79,6 +87,8 @@ async def open_app(
             doorbell=broker_bell(settings, stack=stack),
             clock=clock,
             pace=pace,
+            herald=herald,
+            live=live,
         )
         stack.push_async_callback(app.payments.close)
         yield app
@@ -107,15 +117,13 @@ async def _assemble(
     doorbell: Doorbell | None,
     clock: Clock,
     pace: Pace,
+    herald: Herald,
+    live: LiveEvents,
 ) -> App:
     models = (settings.models.architect, *settings.models.implementers)
-    async with database.transaction() as session:
-        await seed_prices(session, models=models, at=clock.now())
-        await ledger.sweep(session)  # what a process that never came back had reserved
+    await _make_ready(database, models=models, clock=clock)
     terms = Terms(markup=settings.billing.markup_factor, credit_value_usd=settings.billing.platform_credit_value_usd)
-    prices = PriceBook()
-    listeners = Listeners()
-    prompts = Prompts()
+    prices, prompts, listeners = PriceBook(), Prompts(), Listeners()
     bench = _workbench(
         settings,
         database=database,
@@ -129,7 +137,14 @@ async def _assemble(
         settings, database=database, llm=llm, terms=terms, prices=prices, clock=clock, shorten=prompts.shortened
     )
     driving = drive_runs(
-        settings, bench=bench, metering=metering, clock=clock, announce=listeners.announce, doorbell=doorbell, pace=pace
+        settings,
+        bench=bench,
+        metering=metering,
+        clock=clock,
+        announce=listeners.announce,
+        herald=herald,
+        doorbell=doorbell,
+        pace=pace,
     )
     reconciler = Reconciler(database=database, bills=bills)
     payments = payment_service(settings, database=database, clock=clock)
@@ -137,7 +152,7 @@ async def _assemble(
     return App(
         settings=settings,
         database=database,
-        orchestrator=_orchestrator(settings, bench, doorbell=driving.bells),
+        orchestrator=_orchestrator(settings, bench),
         advancer=driving.advancer,
         runner=driving.runner,
         bells=driving.bells,
@@ -147,13 +162,21 @@ async def _assemble(
         storage=bench.storage,
         payments=payments,
         events=listeners,
+        live=live,
         metering=metering,
         models=tuple(dict.fromkeys(models)),
         relay_tokens=relay_tokens,
         gate=ProjectGate(database=database),
         vault=open_vault(settings),
-        chores=_chores(reconciler=reconciler, payments=payments, relay_tokens=relay_tokens),
+        chores=_chores(reconciler=reconciler, payments=payments, relay_tokens=relay_tokens)
+        + message_chores(settings, database=database, clock=clock),
     )
+
+
+async def _make_ready(database: Database, *, models: Sequence[ModelName], clock: Clock) -> None:
+    async with database.transaction() as session:
+        await seed_prices(session, models=models, at=clock.now())
+        await ledger.sweep(session)  # what a process that never came back had reserved
 
 
 def _workbench(
@@ -214,14 +237,13 @@ def _chores(*, reconciler: Reconciler, payments: PaymentService, relay_tokens: R
     )
 
 
-def _orchestrator(settings: Settings, bench: Workbench, *, doorbell: Doorbell) -> ModelOrchestrator:
+def _orchestrator(settings: Settings, bench: Workbench) -> ModelOrchestrator:
     return ModelOrchestrator(
         database=bench.database,
         rungs=len(bench.implementer_models),
         repository=bench.repository,
         credit_value_usd=bench.credit_value_usd,
         minimum_credits=settings.billing.minimum_credits_to_start,
-        doorbell=doorbell,
     )
 
 

@@ -4,12 +4,15 @@ Functions that touch rows take a `session` and never commit; whoever opens `Data
 end of the block. No model, payment, chat or sandbox call may happen while one is open: `transaction_open()` says so,
 and the scripted model refuses to answer when it is true.
 
+What a transaction makes true may have to be said to others, who must hear of it only once it is. A function leaves a
+`note` with its session, and whoever `hear`s this database is told of it after the commit, never after a rollback.
+
 What is atomic in one statement may be a transaction of its own, in one round trip: `Database.autocommit`. It is for the
 ledger's hot path, and offers of a session only what that needs.
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -17,24 +20,23 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import TextClause
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
+FAULTS = (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)  # of a database out of reach
+_NOTES = "notes"
 _open: ContextVar[int] = ContextVar("open_transactions", default=0)
-
-
-_AFTER_COMMIT = "after_commit"
-
-
-def after_commit(session: AsyncSession, call: Callable[[], None]) -> None:
-    """Call this when what the session does is true for everybody, and not at all when it is rolled back."""
-    session.info.setdefault(_AFTER_COMMIT, []).append(call)
 
 
 def transaction_open() -> bool:
     """Tell whether this task is inside a database transaction."""
     return _open.get() > 0
+
+
+def note(session: AsyncSession, what: Hashable) -> None:
+    """Let those who hear the database be told of this when the transaction has committed; the same thing once."""
+    session.info.setdefault(_NOTES, {})[what] = None
 
 
 class Database:
@@ -50,6 +52,11 @@ class Database:
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
         self.autocommit = Autocommit(self.engine)
+        self._ears: list[Callable[[Hashable], None]] = []
+
+    def hear(self, ear: Callable[[Hashable], None]) -> None:
+        """Be told of every note of this process's transactions. An ear neither waits nor raises."""
+        self._ears.append(ear)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -60,8 +67,22 @@ class Database:
                 yield session
         finally:
             _open.reset(mark)
-        for call in session.info.get(_AFTER_COMMIT, ()):
-            call()
+        for what in session.info.get(_NOTES, ()):
+            for ear in self._ears:
+                ear(what)
+
+    @asynccontextmanager
+    async def own_connection(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+        """Lend a connection that is none of the pool's: for what stays connected, such as LISTEN."""
+        pooled = await self.engine.raw_connection()
+        driver = pooled.driver_connection
+        assert driver is not None  # noqa: S101  # a connection that was just taken has one
+        pooled.detach()
+        try:
+            yield driver
+        finally:
+            driver.terminate()
+            await greenlet_spawn(pooled.close)
 
     async def close(self) -> None:
         await self.engine.dispose()
@@ -107,6 +128,9 @@ class Rows:
 
     def __init__(self, records: Sequence[Mapping[str, Any]]) -> None:
         self._records = records
+
+    def all(self) -> "list[Row]":
+        return [Row(record) for record in self._records]
 
     def one_or_none(self) -> "Row | None":
         if len(self._records) > 1:

@@ -7,6 +7,7 @@ calls it had open and does the step again. What a step charges commits with the 
 import asyncio
 import math
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -25,6 +26,7 @@ from bottega.orchestration.decide import Do, Done, Wait, decide
 from bottega.orchestration.doorbell import Doorbell, Lane
 from bottega.orchestration.events import Announce, Event, ProviderTrouble, StepStarted
 from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS, at_most, heartbeat
+from bottega.orchestration.herald import Herald
 from bottega.orchestration.journal import Claim, Entry, LeaseLost, operation_key
 from bottega.orchestration.setbacks import Setback
 from bottega.orchestration.state import LastStep, RunState, RunView, StepKind, StopCode, TaskStatus
@@ -83,6 +85,7 @@ class Advancer:
         owner: str,
         minimum_credits: Decimal,
         announce: Announce,
+        herald: Herald,
         doorbell: Doorbell,
         runs_at_once_per_person: int,
         ceilings: Ceilings,
@@ -98,6 +101,7 @@ class Advancer:
         self._doorbell = doorbell
         self._runs_at_once_per_person = runs_at_once_per_person
         self._ceilings = ceilings
+        self._herald = herald
         self._heartbeat_seconds = heartbeat_seconds
 
     async def drive(self, run_id: uuid.UUID, *, shift: Shift | None = None) -> Advanced:
@@ -211,12 +215,12 @@ class Advancer:
             operation_key=operation_key(loaded.run),
             lease_token=held.lease_token,
             task_key=step.task_key,
-            on_retry=self._tell_retry,
+            on_retry=self._retry_told(held, loaded),
         )
 
     async def _do(self, held: Claim, loaded: situation.Loaded, intent: "_Intent") -> bool:
         step, todo, meter = intent.step, intent.todo, intent.meter
-        self._announce(_started(todo, step, self._bench))
+        self._begin(held, loaded, _started(todo, step, self._bench))
         began = self._clock.monotonic()
         try:
             beating = heartbeat(self._database, held=held, every_seconds=self._heartbeat_seconds)
@@ -239,8 +243,18 @@ class Advancer:
         self._announce_all(result.events)
         return result.state is RunState.READY
 
-    def _tell_retry(self, error: ProviderError, seconds: float) -> None:
-        self._announce(ProviderTrouble(message=error.message, retry_seconds=round(seconds), next_model=None))
+    def _begin(self, held: Claim, loaded: situation.Loaded, step: StepStarted) -> None:
+        self._announce(step)
+        project = loaded.project
+        self._herald.under_way(project_id=project.id, held=held, after_sequence=project.event_sequence, step=step)
+
+    def _retry_told(self, held: Claim, loaded: situation.Loaded) -> Callable[[ProviderError, float], None]:
+        def tell(error: ProviderError, seconds: float) -> None:
+            trouble = ProviderTrouble(message=error.message, retry_seconds=round(seconds), next_model=None)
+            self._announce(trouble)
+            self._herald.aside(project_id=loaded.project.id, held=held, event=trouble)
+
+        return tell
 
     def _setback(self, error: Exception, todo: Situation, step: Do) -> Setback:
         if isinstance(error, WorkingTimeOver):

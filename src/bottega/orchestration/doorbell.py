@@ -5,12 +5,9 @@ whoever keeps an eye on the rows (`runner.py`) finds what nobody was told of.
 """
 
 import uuid
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
-
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from bottega.db.transaction import after_commit
 
 
 class Lane(StrEnum):
@@ -26,6 +23,13 @@ class Doorbell(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class RunDue:
+    """What a transaction notes of a run that it made ready; it is rung for after the commit."""
+
+    run_id: uuid.UUID
+
+
 class Bells:
     """Rings all of several doorbells; none at first."""
 
@@ -39,6 +43,7 @@ class Bells:
         for bell in self._bells:
             bell.ring(run_id, lane=lane)
 
-
-def ring_after_commit(session: AsyncSession, doorbell: Doorbell, run_id: uuid.UUID) -> None:
-    after_commit(session, lambda: doorbell.ring(run_id, lane=Lane.STEPS))
+    def hear(self, what: object) -> None:
+        """Ring for what a transaction noted, if it is a run."""
+        if isinstance(what, RunDue):
+            self.ring(what.run_id, lane=Lane.STEPS)

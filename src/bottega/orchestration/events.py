@@ -1,13 +1,15 @@
 """What may be told to a person, as values. Every front end renders these and nothing else.
 
 An event is written to `run_events` in the transaction that makes it true, and announced after that transaction.
-`StepStarted`, `DrivenElsewhere`, `InLine` and a `ProviderTrouble` that is waited for within a step are announced only:
-nothing has changed yet.
+Four are announced at once, since nothing is true of them that a transaction could make so: `StepStarted` (other
+processes read it in `work_under_way`, the newest alone), a `ProviderTrouble` that is waited for within a step (a row
+follows), and `DrivenElsewhere` and `InLine` (of this process alone).
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar
 
 
@@ -18,6 +20,21 @@ class Event:
     def payload(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         return {field.name: _as_json(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+
+def read_event(*, type: str, payload: Mapping[str, Any]) -> "Event | None":  # noqa: A002  # as the column is called
+    """Return the event of a row, or None where another version of Bottega wrote one that this one does not know."""
+    kind = _kinds().get(type)
+    if kind is None:
+        return None
+    names = {field.name for field in dataclasses.fields(kind)}
+    known = {name: tuple(value) if isinstance(value, list) else value for name, value in payload.items()}
+    return kind(**{name: known[name] for name in names}) if names <= known.keys() else None
+
+
+@cache
+def _kinds() -> Mapping[str, type["Event"]]:
+    return {kind.type: kind for kind in Event.__subclasses__()}
 
 
 def _as_json(value: Any) -> Any:

@@ -17,7 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from bottega.core.errors import AppError
-from bottega.orchestration.doorbell import Lane
+from bottega.db.transaction import note
+from bottega.orchestration.doorbell import Lane, RunDue
 from bottega.orchestration.state import Phase, RunState, StopCode
 from bottega.orchestration.tables import Run
 
@@ -226,6 +227,7 @@ async def make_ready(session: AsyncSession, *, run: Run, phase: Phase) -> None:
     }
     await session.execute(update(Run).where(Run.id == run.id).values(values))
     await session.refresh(run)
+    note(session, RunDue(run.id))
 
 
 async def renew_allowance(session: AsyncSession, *, run: Run) -> None:

@@ -18,11 +18,11 @@ from bottega.billing.ledger import orphan_started
 from bottega.billing.receipt import receipt
 from bottega.core.errors import AppError
 from bottega.core.ids import new_id
-from bottega.db.transaction import Database
+from bottega.db.transaction import Database, note
 from bottega.delivery.report import ReceiptLine
 from bottega.orchestration import dropping, funding, journal, messages, packing, progress, refining, setbacks
 from bottega.orchestration.briefs import clean_brief, storable
-from bottega.orchestration.doorbell import Doorbell, ring_after_commit
+from bottega.orchestration.doorbell import RunDue
 from bottega.orchestration.events import Event, PlanApproved, ProjectStarted, RunResumed
 from bottega.orchestration.messages import (
     AnswerNext,
@@ -70,10 +70,8 @@ class ModelOrchestrator:
         repository: Callable[[uuid.UUID], ProjectRepository],
         credit_value_usd: Decimal,
         minimum_credits: Decimal,
-        doorbell: Doorbell,
     ) -> None:
         self._database = database
-        self._doorbell = doorbell
         self._rungs = rungs
         self._repository = repository
         self._credit_value_usd = credit_value_usd
@@ -153,7 +151,7 @@ class ModelOrchestrator:
             project = await projects.create_project(session, user_id=user_id, title=clean.title, description=clean.text)
             run_id = new_id()
             await session.execute(insert(Run).values(id=run_id, project_id=project.id, user_id=user_id))
-            ring_after_commit(session, self._doorbell, run_id)
+            note(session, RunDue(run_id))
             await _remember(session, project_id=project.id, user_id=user_id, channel=channel, text=clean.text)
             await progress.tell(session, project_id=project.id, events=(ProjectStarted(title=clean.title),))
         return project.id
@@ -216,10 +214,7 @@ class ModelOrchestrator:
                 project = await projects.get_project(session, project_id=project_id, user_id=user_id)
                 run = await journal.live_run(session, project_id=project_id)
                 if run is None:
-                    run_id = await refining.start(session, project=project, asked=asked, needed=self._minimum_credits)
-                    is_taken = run_id is not None
-                    if run_id is not None:
-                        ring_after_commit(session, self._doorbell, run_id)
+                    is_taken = await refining.start(session, project=project, asked=asked, needed=self._minimum_credits)
                 else:
                     await self._refine_under_work(session, run, asked)
                     is_taken = True
@@ -349,7 +344,6 @@ class ModelOrchestrator:
         if run is None:
             raise NothingToDo("The project is finished.")
         await journal.make_ready(session, run=run, phase=phase)
-        ring_after_commit(session, self._doorbell, run.id)
         loaded = await load(session, run_id=run.id, minimum_credits=Decimal(0))
         await progress.report(
             session, project=loaded.project, run_id=run.id, view=loaded.view, stop_code=None, events=events

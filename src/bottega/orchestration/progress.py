@@ -1,21 +1,34 @@
 """What a person is told of a project: its status, and its numbered stream of events. Both move in one statement.
 
 The status follows the run, and an illegal move raises, which rolls everything back with it. Events are numbered without
-gaps or repeats, so that a reader who was away asks for what came after the last one it saw.
+gaps or repeats, so that a reader who was away asks for what came after the last one it saw. Each transaction that
+tells something leaves a note of it (`News`) for those who wake readers.
 """
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bottega.orchestration.events import Event
-from bottega.orchestration.state import RunKind, RunView, StopCode, project_status
-from bottega.orchestration.tables import RunEvent
+from bottega.db.transaction import note
+from bottega.orchestration.alerts import post_attention
+from bottega.orchestration.events import Event, RunStopped
+from bottega.orchestration.journal import Claim
+from bottega.orchestration.state import RunKind, RunState, RunView, StopCode, project_status
+from bottega.orchestration.tables import Run, RunEvent
 from bottega.projects.status import ProjectStatus, move
 from bottega.projects.tables import Project
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """Something was told of a project, or its status changed."""
+
+    project_id: uuid.UUID
+
 
 _TELL = text(
     """
@@ -45,11 +58,27 @@ async def report(
     move(current=current, to=status, delivered=view.kind is RunKind.REFINE)
     if events or status is not current:
         await _tell(session, project_id=project.id, run_id=run_id, events=events, status=status)
+    if view.state is RunState.ATTENTION:
+        await _alert(session, project=project, run_id=run_id, events=events)
+
+
+async def _alert(session: AsyncSession, *, project: Project, run_id: uuid.UUID, events: Sequence[Event]) -> None:
+    for event in events:
+        if isinstance(event, RunStopped):
+            before = project.event_sequence
+            await post_attention(session, project_id=project.id, run_id=run_id, after_sequence=before, stopped=event)
 
 
 async def tell(session: AsyncSession, *, project_id: uuid.UUID, events: Sequence[Event]) -> None:
     """Append what happened to a project that no run is about."""
     await _tell(session, project_id=project_id, run_id=None, events=events, status=None)
+
+
+async def tell_beside(session: AsyncSession, *, project_id: uuid.UUID, held: Claim, event: Event) -> None:
+    """Append what happened within a step, unless its runner has lost the run."""
+    holds = select(Run.id).where(Run.id == held.run_id, Run.lease_token == held.lease_token)
+    if (await session.execute(holds)).scalar_one_or_none() is not None:
+        await _tell(session, project_id=project_id, run_id=held.run_id, events=(event,), status=None)
 
 
 async def _tell(
@@ -63,6 +92,7 @@ async def _tell(
     items = [{"type": event.type, "payload": event.payload()} for event in events]
     values = {"count": len(items), "project_id": project_id, "run_id": run_id, "events": items, "status": status}
     await session.execute(_TELL, values)
+    note(session, News(project_id=project_id))
 
 
 async def history(session: AsyncSession, *, project_id: uuid.UUID, after: int = 0) -> list[RunEvent]:

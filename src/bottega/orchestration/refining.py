@@ -20,8 +20,10 @@ from bottega.billing import ledger
 from bottega.core.errors import AppError
 from bottega.core.ids import new_id
 from bottega.core.money import show_credits
+from bottega.db.transaction import note
 from bottega.orchestration import progress
 from bottega.orchestration.briefs import storable
+from bottega.orchestration.doorbell import RunDue
 from bottega.orchestration.events import RefinementStarted
 from bottega.orchestration.situation import Loaded, load, load_tasks
 from bottega.orchestration.state import Phase, RunKind, RunState, TaskStatus
@@ -159,8 +161,8 @@ def _close_to(path: str, known: Sequence[str]) -> list[str]:
     return same_name[:3] or get_close_matches(path, known, n=3, cutoff=0.5)
 
 
-async def start(session: AsyncSession, *, project: Project, asked: Wanted, needed: Decimal) -> uuid.UUID | None:
-    """Open a run for a refinement of a delivered project and return it; None when another of it was opened meanwhile.
+async def start(session: AsyncSession, *, project: Project, asked: Wanted, needed: Decimal) -> bool:
+    """Open a run for a refinement of a delivered project; False when another run of it was opened meanwhile.
 
     Raises:
         NotDelivered, UnknownFile, FileTooLarge, TooFewCredits
@@ -173,7 +175,8 @@ async def start(session: AsyncSession, *, project: Project, asked: Wanted, neede
     await require_credits(session, user_id=project.user_id, needed=needed)
     run_id = await _open_run(session, project_id=project.id, user_id=project.user_id)
     if run_id is None:
-        return None
+        return False
+    note(session, RunDue(run_id))
     tasks = await load_tasks(session, project_id=project.id)
     task = _task(asked, project=project, tasks=tasks, has_readme=README in sizes)
     session.add(task)
@@ -182,7 +185,7 @@ async def start(session: AsyncSession, *, project: Project, asked: Wanted, neede
     view = (await load(session, run_id=run_id, minimum_credits=Decimal(0))).view
     told = RefinementStarted(task_key=task.key, title=task.title, path=asked.path)
     await progress.report(session, project=project, run_id=run_id, view=view, stop_code=None, events=(told,))
-    return run_id
+    return True
 
 
 async def _open_run(session: AsyncSession, *, project_id: uuid.UUID, user_id: int) -> uuid.UUID | None:

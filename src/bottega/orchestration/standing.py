@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import select
+from sqlalchemy import false, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.orchestration.state import Phase, RunState, StopCode
@@ -29,13 +29,17 @@ class Status:
     credits_needed: Decimal | None  # while it waits for credits: how many
     credit_limit: Decimal | None
     archive_key: str | None
+    event_sequence: int  # of the last event told
+    is_driven: bool  # a runner's lease has not run out
 
 
 async def read_status(session: AsyncSession, *, user_id: int, project_id: uuid.UUID) -> Status:
     """Return where the person's project stands. Raise UnknownProject."""
     project = await projects.get_project(session, project_id=project_id, user_id=user_id)
-    statement = select(Run).where(Run.project_id == project_id).order_by(Run.created_at.desc()).limit(1)
-    run = (await session.scalars(statement)).one_or_none()
+    is_leased = func.coalesce(Run.lease_until > func.clock_timestamp(), false())
+    statement = select(Run, is_leased).where(Run.project_id == project_id).order_by(Run.created_at.desc()).limit(1)
+    found = (await session.execute(statement)).one_or_none()
+    run, is_driven = (None, False) if found is None else (found[0], found[1])
     return Status(
         project_id=project_id,
         run_id=run.id if run else None,
@@ -52,4 +56,6 @@ async def read_status(session: AsyncSession, *, user_id: int, project_id: uuid.U
         credits_needed=run.credits_needed if run else None,
         credit_limit=project.credit_limit,
         archive_key=project.archive_key,
+        event_sequence=project.event_sequence,
+        is_driven=is_driven,
     )

@@ -166,15 +166,48 @@ class RunEvent(Base):
     created_at: Mapped[CreatedAt]
 
 
+class WorkUnderWay(Base):
+    """The step each project is at, for people who watch: the newest alone, and none after the database crashed.
+
+    It is no truth of the run. `after_sequence` is the last event that came before it.
+    """
+
+    __tablename__ = "work_under_way"
+    __table_args__ = ({"prefixes": ["UNLOGGED"]},)
+
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    run_id: Mapped[uuid.UUID]
+    lease_token: Mapped[int] = mapped_column(BigInteger)
+    after_sequence: Mapped[int]
+    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    started_at: Mapped[CreatedAt]
+
+
 class Outbox(Base):
+    """Messages to the outside, written by the transaction that makes them true. One is out when `sent_at` is set."""
+
     __tablename__ = "outbox"
-    __table_args__ = (Index("ix_outbox_due", "wake_at", postgresql_where=text("sent_at IS NULL")),)
+    __table_args__ = (
+        Index(
+            "ix_outbox_unsent",
+            "target",
+            "recipient",
+            "id",
+            postgresql_where=text("sent_at IS NULL AND refused_at IS NULL"),
+        ),
+        CheckConstraint("sent_at IS NULL OR refused_at IS NULL", name="one_end"),
+        CheckConstraint("(refused_at IS NULL) = (refusal IS NULL)", name="refused_for_a_reason"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    target: Mapped[str] = mapped_column(String(50))
+    target: Mapped[str] = mapped_column(String(50))  # which sender takes it
+    recipient: Mapped[str] = mapped_column(String(200), server_default="")  # whose messages stay in order
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
     dedupe_key: Mapped[str] = mapped_column(String(300), unique=True)
-    attempts: Mapped[int] = mapped_column(server_default=text("0"))
-    wake_at: Mapped[CreatedAt]
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))  # begun; also the fence of the newest
+    wake_at: Mapped[CreatedAt]  # when it may be tried; while it is tried, when that attempt's lease ends
+    last_fault: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[CreatedAt]
     sent_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    refused_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    refusal: Mapped[str | None] = mapped_column(Text)

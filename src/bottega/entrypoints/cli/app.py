@@ -15,6 +15,7 @@ _USAGE = 2  # running.Exit.USAGE, without its imports
 _COMMANDS = {
     "build": ("bottega.entrypoints.cli.build:build", "Build a project from a brief."),
     "resume": ("bottega.entrypoints.cli.build:resume", "Go on with a project that stopped or was cut off."),
+    "watch": ("bottega.entrypoints.cli.watch:watch", "Watch a project that another process works on."),
     "demo": ("bottega.entrypoints.cli.demo:demo", "Build a project with scripted models: no key, no account."),
     "projects": ("bottega.entrypoints.cli.projects:projects", "List your projects."),
     "status": ("bottega.entrypoints.cli.projects:status", "Show where a project stands."),

@@ -14,11 +14,12 @@ from bottega.billing.prices import UnpricedModel
 from bottega.bootstrap import App
 from bottega.config import Settings
 from bottega.core.errors import AppError
-from bottega.entrypoints.cli import delivery, dialogue, words
-from bottega.entrypoints.cli.running import Exit, fail, local_username, parse_project_id, run_app
+from bottega.entrypoints.cli import delivery, dialogue, endings, words
+from bottega.entrypoints.cli.running import fail, local_username, parse_project_id, run_app
 from bottega.entrypoints.cli.screen import Screen
+from bottega.entrypoints.cli.watching import Watching
 from bottega.keys.store import providers_kept
-from bottega.orchestration.events import RunResumed, RunStopped
+from bottega.orchestration.events import DrivenElsewhere, Event, RunResumed
 from bottega.orchestration.standing import Status
 from bottega.orchestration.state import Phase, RunState, StopCode
 from bottega.projects.tables import Question
@@ -170,10 +171,10 @@ async def go_on(app: App, project_id: uuid.UUID, options: Options, *, username: 
     user_id = await app.local_user(username or local_username())
     await require_models(app, user_id=user_id)
     state = await app.orchestrator.status(user_id=user_id, project_id=project_id)
-    resumes = state.state is not RunState.WAITING and state.phase is not Phase.FINISHED
-    if resumes:
+    if state.state is not RunState.WAITING and state.phase is not Phase.FINISHED:
         await app.orchestrator.resume(user_id=user_id, project_id=project_id)
-    return await Build(app=app, user_id=user_id, project_id=project_id, options=options).run(resumed=resumes)
+    build = Build(app=app, user_id=user_id, project_id=project_id, options=options)
+    return await build.run(after=state.event_sequence, was_cut_off=state.state is RunState.READY)
 
 
 class Build:
@@ -185,30 +186,38 @@ class Build:
         self._project_id = project_id
         self._options = options
         self._screen = Screen(to_stderr=options.as_json)
-        self._stopped: RunStopped | None = None
+        self._watching: Watching | None = None
 
-    async def run(self, *, resumed: bool = False) -> int:
-        """Run until the project is delivered or needs the person; return the exit code."""
+    async def run(self, *, after: int | None = None, was_cut_off: bool = False) -> int:
+        """Run until the project is delivered or needs the person; return the exit code.
+
+        Shown is what happens after event number `after`, or from now on: by whichever process it is done.
+        """
         self._screen.say(f"[dim]project {self._project_id}[/]")
-        if resumed:
+        if was_cut_off:  # going on is no event then: the run never stopped
             self._screen.show(RunResumed())
-        self._app.events.listen(self._screen.show)
-        self._app.events.listen(self._remember)
+        self._app.events.listen(self._tell_who_works)
+        seen = (await self._status()).event_sequence if after is None else after
+        self._watching = Watching(
+            app=self._app, user_id=self._user_id, project_id=self._project_id, screen=self._screen, after=seen
+        )
         with self._screen:
-            status = await self._until_settled()
+            async with self._watching as watching:
+                status = await self._until_settled(watching)
         return await self._finish(status)
 
-    def _remember(self, event: object) -> None:
-        if isinstance(event, RunStopped):
-            self._stopped = event
+    def _tell_who_works(self, event: Event) -> None:
+        if isinstance(event, DrivenElsewhere):  # of this process alone; all else is read where every process writes it
+            self._screen.show(event)
 
-    async def _until_settled(self) -> Status:
+    async def _until_settled(self, watching: Watching) -> Status:
         while True:
             status = await self._status()
             if status.run_id is None:
                 return status
             state = await self._app.runner.run(run_id=status.run_id)
             status = await self._status()
+            await watching.reach(status.event_sequence)
             if state is not RunState.WAITING or not await self._answered(status):
                 return status
 
@@ -282,27 +291,10 @@ class Build:
             self._screen.say(f"[dim]{delivery.receipt_notes(receipt, credit_value_usd=value)}[/]")
             self._screen.say(f"\n[bold green]Delivered[/] {words.shown(str(path), limit=words.LONG)}")
         else:
-            self._screen.say(await self._why_stopped(status))
-        return exit_code(status)
-
-    async def _why_stopped(self, status: Status) -> str:
-        project_id = str(self._project_id)
-        if status.stop_code is StopCode.QUESTIONS:
-            asked = [(question.text, question.options) for question in await self._unanswered(status)]
-            return words.unanswered(project_id=project_id, questions=asked)
-        choices = self._stopped.choices if self._stopped else ()
-        return words.stopped(
-            project_id=project_id,
-            reason=status.reason,
-            choices=choices,
-            stop_code=status.stop_code,
-            needed=status.credits_needed,
-        )
-
-    async def _unanswered(self, status: Status) -> tuple[Question, ...]:
-        if status.stop_code is not StopCode.QUESTIONS:
-            return ()
-        return await self._app.orchestrator.questions(user_id=self._user_id, project_id=self._project_id)
+            stopped = self._watching.stopped if self._watching else None
+            said = await endings.why_stopped(self._app, status, user_id=self._user_id, stopped=stopped)
+            self._screen.say(said)
+        return endings.exit_code(status)
 
     async def _delivered(self, status: Status) -> Path | None:
         if status.archive_key is None or status.state is not RunState.DONE:
@@ -312,14 +304,13 @@ class Build:
         )
 
     async def _as_json(self, status: Status, path: Path | None) -> dict[str, Any]:
+        open_questions = await endings.unanswered(self._app, status, user_id=self._user_id)
         tasks = await self._app.orchestrator.tasks(user_id=self._user_id, project_id=self._project_id)
         return {
             "project_id": str(self._project_id),
             "status": status.status,
             "reason": status.reason,
-            "questions": [
-                {"text": question.text, "options": question.options} for question in await self._unanswered(status)
-            ],
+            "questions": [{"text": question.text, "options": question.options} for question in open_questions],
             "files": await self._app.orchestrator.file_paths(user_id=self._user_id, project_id=self._project_id),
             "zip": str(path) if path else None,
             "credits": _text(status.credits_charged),
@@ -330,16 +321,3 @@ class Build:
 
 def _text(credits: Decimal | None) -> str | None:
     return None if credits is None else f"{credits:f}"
-
-
-def exit_code(status: Status) -> int:
-    """Return the command's exit code for where the project stands."""
-    if status.state is RunState.DONE:
-        return Exit.DELIVERED
-    if status.stop_code is StopCode.PROVIDER:
-        return Exit.PROVIDER_FAILED
-    if status.stop_code is StopCode.CONFIGURATION:
-        return Exit.USAGE
-    if status.stop_code in {StopCode.OUT_OF_CREDITS, StopCode.PROJECT_LIMIT}:
-        return Exit.OUT_OF_CREDITS
-    return Exit.NEEDS_PERSON

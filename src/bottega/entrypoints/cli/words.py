@@ -24,6 +24,7 @@ NO_MODELS = (
     " keep a key with `bottega keys add`, or run `bottega demo` to see a build without any."
 )
 
+NO_LONGER_WATCHING = "\nNo longer watching; whoever works on the project goes on."
 DEMO_INTERRUPTED = (
     "Stopped. Everything so far is kept; go on with: bottega demo --resume PROJECT (its id is shown above)"
 )
@@ -189,6 +190,15 @@ def stopped(
     if stop_code in {StopCode.TASK_STUCK, StopCode.GOING_IN_CIRCLES}:
         lines.append("On your own installation: put a stronger model at the end of IMPLEMENTER_MODELS before you go on")
     return "\n".join([*lines, f"Go on with: bottega resume {project_id}"])
+
+
+def nobody_works(project_id: str) -> str:
+    """Return what to do about a project that is ready and that nobody has taken up."""
+    return f"[yellow]waits[/]    for somebody to work on it: a server (bottega serve), or bottega resume {project_id}"
+
+
+def take_along(project_id: str) -> str:
+    return f"\n[bold green]Delivered[/] Take it with: bottega download {project_id}"
 
 
 def few_credits(*, available: Decimal, needed: Decimal) -> str:

@@ -89,16 +89,28 @@ def upgrade() -> None:
         "outbox",
         sa.Column("id", sa.BigInteger(), nullable=False),
         sa.Column("target", sa.String(length=50), nullable=False),
+        sa.Column("recipient", sa.String(length=200), server_default="", nullable=False),
         sa.Column("payload", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("dedupe_key", sa.String(length=300), nullable=False),
         sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("wake_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("last_fault", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("refused_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("refusal", sa.Text(), nullable=True),
+        sa.CheckConstraint("sent_at IS NULL OR refused_at IS NULL", name=op.f("ck_outbox_one_end")),
+        sa.CheckConstraint("(refused_at IS NULL) = (refusal IS NULL)", name=op.f("ck_outbox_refused_for_a_reason")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
         sa.UniqueConstraint("dedupe_key", name=op.f("uq_outbox_dedupe_key")),
     )
-    op.create_index("ix_outbox_due", "outbox", ["wake_at"], unique=False, postgresql_where=sa.text("sent_at IS NULL"))
+    op.create_index(
+        "ix_outbox_unsent",
+        "outbox",
+        ["target", "recipient", "id"],
+        unique=False,
+        postgresql_where=sa.text("sent_at IS NULL AND refused_at IS NULL"),
+    )
     op.create_table(
         "processed_webhook_events",
         sa.Column("gateway", sa.String(length=20), nullable=False),
@@ -555,6 +567,20 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_run_events_run_id_runs"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_run_events")),
         sa.UniqueConstraint("project_id", "sequence", name=op.f("uq_run_events_project_id_sequence")),
+    )
+    op.create_table(
+        "work_under_way",
+        sa.Column("project_id", sa.Uuid(), nullable=False),
+        sa.Column("run_id", sa.Uuid(), nullable=False),
+        sa.Column("lease_token", sa.BigInteger(), nullable=False),
+        sa.Column("after_sequence", sa.Integer(), nullable=False),
+        sa.Column("payload", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name=op.f("fk_work_under_way_project_id_projects"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("project_id", name=op.f("pk_work_under_way")),
+        prefixes=["UNLOGGED"],
     )
     op.create_table(
         "steps",

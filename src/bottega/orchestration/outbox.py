@@ -1,0 +1,257 @@
+"""Messages to the outside: written by the transaction that makes them true, sent afterwards, at least once.
+
+A message is posted once for each key, and is out when its sender says so. Between the two anything may die: whoever is
+killed after sending and before noting it leaves the message due, and it is sent again, under the same key and with a
+higher attempt number. A recipient's messages go out in the order in which they were posted, one after the other: one
+that has to wait holds up those behind it, and nobody else's. What a recipient refuses for good is set aside with its
+reason and counted.
+
+Attempts are leases: claiming a message moves its next time past the longest that sending may take, and raises the
+attempt's number, which whatever is noted about it must name. No transaction is open while a sender works. A target
+without a sender keeps its messages until it has one, for thirty days.
+"""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NoReturn, Protocol
+
+import structlog
+from sqlalchemy import TextClause, text
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bottega.core.clock import Clock
+from bottega.core.errors import AppError
+from bottega.db.transaction import FAULTS, Database
+from bottega.orchestration.tables import Outbox
+
+LEASE_SECONDS = 60.0
+SENDING_SECONDS = 30.0  # half the lease: who is slow in noting what was sent still holds it
+LOOK_SECONDS = 2.0
+AT_ONCE = 16  # recipients that a postman serves at once
+BACKOFF_SECONDS, BACKOFF_CAP_SECONDS = 2.0, 3600.0
+LONGEST_WAIT_SECONDS = 86_400.0  # whatever a recipient asks for
+ATTEMPTS = 50  # some forty hours
+KEPT = timedelta(days=30)
+_SHOWN = 500  # characters of a fault
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What a sender gets. `attempt` counts from 1; one above it may have arrived before."""
+
+    id: int
+    target: str
+    recipient: str
+    payload: Mapping[str, Any]
+    dedupe_key: str
+    attempt: int
+    posted_at: datetime
+
+
+class Sender(Protocol):
+    async def send(self, message: Message) -> None:
+        """Send it, within 30 seconds; return when the recipient has it.
+
+        Raises:
+            TryLater: it cannot be had now. Whatever else is raised is taken for that, too.
+            Refused: it will never be taken.
+        """
+        ...
+
+
+class TryLater(AppError):
+    code = "try_later"
+
+    def __init__(self, reason: str, *, after_seconds: float | None = None) -> None:
+        super().__init__(reason)
+        self.after_seconds = after_seconds
+
+
+class Refused(AppError):
+    code = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What is not out: messages that wait, the age of the oldest, and those set aside."""
+
+    waiting: int
+    oldest_seconds: float
+    refused: int
+
+
+async def post(
+    session: AsyncSession, *, target: str, payload: Mapping[str, Any], dedupe_key: str, recipient: str = ""
+) -> bool:
+    """Post a message, which exists when the caller's transaction commits; False when its key was posted before."""
+    values = {"target": target, "recipient": recipient, "payload": dict(payload), "dedupe_key": dedupe_key}
+    statement = insert(Outbox).values(values).on_conflict_do_nothing(index_elements=[Outbox.dedupe_key])
+    return (await session.execute(statement.returning(Outbox.id))).scalar_one_or_none() is not None
+
+
+async def backlog(session: AsyncSession) -> Backlog:
+    row = (await session.execute(_BACKLOG)).one()
+    return Backlog(waiting=row.waiting, oldest_seconds=float(row.oldest_seconds), refused=row.refused)
+
+
+class Postman:
+    """Sends what is due. Any number may work at once, in any number of processes. `senders` are by target."""
+
+    def __init__(self, *, database: Database, senders: Mapping[str, Sender], clock: Clock) -> None:
+        self._database = database
+        self._senders = senders
+        self._clock = clock
+
+    async def deliver_due(self) -> int:
+        """Send all that is due now, and what becomes due by that; return how many went out."""
+        sent = 0
+        under_way: set[asyncio.Task[bool]] = set()
+        try:
+            while True:
+                under_way |= await self._begun(at_most=AT_ONCE - len(under_way))
+                if not under_way:
+                    return sent
+                done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                sent += sum(task.result() for task in done)
+        finally:
+            await _cancelled(under_way)
+
+    async def work(self, *, every_seconds: float = LOOK_SECONDS) -> NoReturn:
+        """Send whatever is due, until cancelled; a recipient that is slow is not waited for."""
+        under_way: set[asyncio.Task[bool]] = set()
+        try:
+            while True:
+                under_way |= await self._begun(at_most=AT_ONCE - len(under_way))
+                if not under_way:
+                    await self._clock.sleep(every_seconds)
+                    continue
+                done, under_way = await asyncio.wait(
+                    under_way, timeout=every_seconds, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    task.result()
+        finally:
+            await _cancelled(under_way)
+
+    async def tidy(self) -> None:
+        """Forget what was sent long ago, and set aside what nobody could send for as long."""
+        async with self._database.transaction() as session:
+            await session.execute(_FORGET, {"kept": KEPT})
+            await session.execute(_EXPIRE, {"kept": KEPT, "why": f"Nobody sent it within {KEPT.days} days."})
+
+    async def _begun(self, *, at_most: int) -> "set[asyncio.Task[bool]]":
+        return {asyncio.create_task(self._deliver(message)) for message in await self._claim(at_most=at_most)}
+
+    async def _claim(self, *, at_most: int) -> list[Message]:
+        if at_most < 1 or not self._senders:
+            return []
+        given = {"targets": list(self._senders), "at_most": at_most, "lease": timedelta(seconds=LEASE_SECONDS)}
+        try:
+            async with self._database.transaction() as session:
+                return [Message(**row) for row in (await session.execute(_CLAIM, given)).mappings()]
+        except FAULTS as error:
+            log.warning("outbox.claim.missed", reason=type(error).__name__)
+            return []
+
+    async def _deliver(self, message: Message) -> bool:
+        try:
+            if message.attempt > ATTEMPTS:
+                raise Refused(f"It was tried {ATTEMPTS} times.")  # noqa: TRY301  # one place sets aside
+            async with asyncio.timeout(SENDING_SECONDS):
+                await self._senders[message.target].send(message)
+        except Refused as error:
+            await self._set_aside(message, reason=error.message[:_SHOWN])
+            return False
+        except Exception as error:  # noqa: BLE001  # whatever a sender raises, its message waits for another attempt
+            await self._put_off(message, error)
+            return False
+        await self._note(_SENT, message)
+        return True
+
+    async def _set_aside(self, message: Message, *, reason: str) -> None:
+        log.error("outbox.refused", target=message.target, message_id=message.id, reason=reason)
+        await self._note(_REFUSED, message, reason=reason)
+
+    async def _put_off(self, message: Message, error: Exception) -> None:
+        reason = error.message[:_SHOWN] if isinstance(error, AppError) else type(error).__name__
+        wait = wait_after(message.attempt, asked=error.after_seconds if isinstance(error, TryLater) else None)
+        log.warning("outbox.put_off", target=message.target, message_id=message.id, reason=reason, seconds=round(wait))
+        await self._note(_PUT_OFF, message, reason=reason, wait=timedelta(seconds=wait))
+
+    async def _note(self, statement: TextClause, message: Message, **given: object) -> None:
+        """Note what became of an attempt, unless a later one has begun. Unnoted, it is made again."""
+        values = {"id": message.id, "attempt": message.attempt, **given}
+        try:
+            async with self._database.transaction() as session:
+                await session.execute(statement, values)
+        except FAULTS as error:
+            log.warning("outbox.unnoted", message_id=message.id, reason=type(error).__name__)
+
+
+def wait_after(attempt: int, *, asked: float | None) -> float:
+    """Return the seconds until the next attempt: at least what the recipient asked for, within a day."""
+    ceiling = min(BACKOFF_CAP_SECONDS, BACKOFF_SECONDS * 2.0 ** min(attempt - 1, 20))
+    wait = random.uniform(ceiling / 2, ceiling)  # noqa: S311  # spreading retries is not a secret
+    return min(max(wait, asked or 0.0), LONGEST_WAIT_SECONDS)
+
+
+async def _cancelled(tasks: "set[asyncio.Task[bool]]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+# The oldest unsent message of each recipient, by jumping from recipient to recipient: a long queue costs one look.
+_CLAIM = text(
+    """
+    WITH RECURSIVE heads AS (
+        (SELECT target, recipient, id FROM outbox WHERE sent_at IS NULL AND refused_at IS NULL
+         ORDER BY target, recipient, id LIMIT 1)
+        UNION ALL
+        SELECT following.* FROM heads CROSS JOIN LATERAL (
+            SELECT target, recipient, id FROM outbox
+            WHERE sent_at IS NULL AND refused_at IS NULL AND (target, recipient) > (heads.target, heads.recipient)
+            ORDER BY target, recipient, id LIMIT 1
+        ) AS following
+    ), due AS (
+        SELECT outbox.id FROM outbox JOIN heads ON heads.id = outbox.id
+        WHERE sent_at IS NULL AND refused_at IS NULL AND wake_at <= clock_timestamp()
+            AND outbox.target = ANY (CAST(:targets AS text[]))
+        ORDER BY wake_at LIMIT :at_most FOR UPDATE OF outbox SKIP LOCKED
+    )
+    UPDATE outbox SET attempts = attempts + 1, wake_at = clock_timestamp() + CAST(:lease AS interval)
+    FROM due WHERE outbox.id = due.id
+    RETURNING outbox.id, target, recipient, payload, dedupe_key, attempts AS attempt, created_at AS posted_at
+    """
+).columns(payload=JSONB)
+_SENT = text(
+    "UPDATE outbox SET sent_at = clock_timestamp()"
+    " WHERE id = :id AND attempts = :attempt AND sent_at IS NULL AND refused_at IS NULL"
+)
+_REFUSED = text(
+    "UPDATE outbox SET refused_at = clock_timestamp(), refusal = :reason"
+    " WHERE id = :id AND attempts = :attempt AND sent_at IS NULL AND refused_at IS NULL"
+)
+_PUT_OFF = text(
+    "UPDATE outbox SET wake_at = clock_timestamp() + CAST(:wait AS interval), last_fault = :reason"
+    " WHERE id = :id AND attempts = :attempt AND sent_at IS NULL AND refused_at IS NULL"
+)
+_FORGET = text("DELETE FROM outbox WHERE sent_at < clock_timestamp() - CAST(:kept AS interval)")
+_EXPIRE = text(
+    "UPDATE outbox SET refused_at = clock_timestamp(), refusal = :why WHERE sent_at IS NULL AND refused_at IS NULL"
+    " AND attempts = 0 AND created_at < clock_timestamp() - CAST(:kept AS interval)"
+)
+_BACKLOG = text(
+    """
+    SELECT count(*) FILTER (WHERE sent_at IS NULL AND refused_at IS NULL) AS waiting, count(refused_at) AS refused,
+        COALESCE(EXTRACT(epoch FROM clock_timestamp()
+            - min(created_at) FILTER (WHERE sent_at IS NULL AND refused_at IS NULL)), 0) AS oldest_seconds
+    FROM outbox
+    """
+)
