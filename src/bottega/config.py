@@ -229,6 +229,16 @@ class HttpSettings(_Group):
     public_url: HttpUrl = "http://127.0.0.1:8080"
 
 
+class TelemetrySettings(_Group):
+    """Metrics are served where a port is set, to this machine unless told otherwise; traces are sent where asked to."""
+
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    otel_enabled: bool | None = None  # unset: where an endpoint is
+    otel_exporter_otlp_endpoint: HttpUrl | None = None
+    otel_service_name: str = "bottega"
+
+
 class RefinementSettings(_Group):
     refiner: Literal["auto", "aider", "implementer"] = "auto"
     aider_command: str = "aider"
@@ -276,6 +286,7 @@ class Settings:
     billing: BillingSettings
     payments: PaymentSettings
     http: HttpSettings
+    telemetry: TelemetrySettings
     refinement: RefinementSettings
     delivery: DeliverySettings
     sandbox: SandboxSettings
@@ -295,6 +306,7 @@ class Settings:
             "billing": BillingSettings,
             "payments": PaymentSettings,
             "http": HttpSettings,
+            "telemetry": TelemetrySettings,
             "refinement": RefinementSettings,
             "delivery": DeliverySettings,
             "sandbox": SandboxSettings,

@@ -2,6 +2,7 @@
 
 from bottega.bootstrap.app import PACE, App, Chore, Listeners, Pace
 from bottega.bootstrap.home import HomeUnusable, database_url
+from bottega.bootstrap.observing import TracingUnavailable, serving_metrics
 from bottega.bootstrap.providers import RefinerUnavailable, choose_refiner, open_gateway, open_price_sync
 from bottega.bootstrap.wiring import open_app
 
@@ -13,9 +14,11 @@ __all__ = [
     "Listeners",
     "Pace",
     "RefinerUnavailable",
+    "TracingUnavailable",
     "choose_refiner",
     "database_url",
     "open_app",
     "open_gateway",
     "open_price_sync",
+    "serving_metrics",
 ]

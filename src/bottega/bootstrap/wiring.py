@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from bottega.agents.prompting import Prompts
 from bottega.agents.refiner import ModelServer, Refiner
 from bottega.billing import ledger
+from bottega.billing.auditor import Auditor
 from bottega.billing.metering import Metering, Shorten
 from bottega.billing.payments.service import PaymentService
 from bottega.billing.prices import PriceBook, seed_prices
@@ -19,6 +20,7 @@ from bottega.billing.types import Terms
 from bottega.bootstrap.app import PACE, App, Chore, Listeners, Pace, Repositories
 from bottega.bootstrap.home import database_url, make_home, open_storage, open_vault
 from bottega.bootstrap.meanwhile import meanwhile
+from bottega.bootstrap.observing import tracing
 from bottega.bootstrap.payments import payment_service
 from bottega.bootstrap.providers import choose_refiner, open_gateway
 from bottega.config import Settings
@@ -39,6 +41,7 @@ from bottega.orchestration.steps.types import Workbench
 from bottega.sandbox.judge import CheckRunner
 from bottega.sandbox.probe import choose_sandbox
 from bottega.sandbox.types import Sandbox
+from bottega.telemetry import metrics
 
 
 @asynccontextmanager
@@ -60,6 +63,7 @@ async def open_app(
     for secret in settings.secrets():
         remember(secret, lasting=True)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(tracing(settings.telemetry))
         # Both have work of their own to wait for; the database can be opened meanwhile.
         if llm is None:
             await stack.enter_async_context(meanwhile(asyncio.to_thread(load_certificates)))
@@ -109,7 +113,8 @@ async def _assemble(
     models = (settings.models.architect, *settings.models.implementers)
     async with database.transaction() as session:
         await seed_prices(session, models=models, at=clock.now())
-        await ledger.sweep(session)  # what a process that never came back had reserved
+        swept = await ledger.sweep(session)  # what a process that never came back had reserved
+    metrics.orphaned(calls=swept)
     terms = Terms(markup=settings.billing.markup_factor, credit_value_usd=settings.billing.platform_credit_value_usd)
     prices = PriceBook()
     listeners = Listeners()
@@ -153,7 +158,13 @@ async def _assemble(
         relay_tokens=relay_tokens,
         gate=ProjectGate(database=database),
         vault=open_vault(settings),
-        chores=_chores(runner, reconciler=reconciler, payments=payments, relay_tokens=relay_tokens),
+        chores=_chores(
+            runner,
+            reconciler=reconciler,
+            payments=payments,
+            relay_tokens=relay_tokens,
+            auditor=Auditor(database=database, clock=clock),
+        ),
     )
 
 
@@ -207,7 +218,12 @@ def _metering(
 
 
 def _chores(
-    runner: InProcessRunner, *, reconciler: Reconciler, payments: PaymentService, relay_tokens: RelayTokens
+    runner: InProcessRunner,
+    *,
+    reconciler: Reconciler,
+    payments: PaymentService,
+    relay_tokens: RelayTokens,
+    auditor: Auditor,
 ) -> tuple[Chore, ...]:
     """Return what a server does beside answering."""
     return (
@@ -215,6 +231,7 @@ def _chores(
         Chore(name="lost calls", every_seconds=60, work=reconciler.run),
         Chore(name="lost webhooks", every_seconds=3600, work=payments.reconcile),
         Chore(name="expired relay tokens", every_seconds=3600, work=relay_tokens.forget_expired),
+        Chore(name="ledger audit", every_seconds=3600, work=auditor.run),
     )
 
 

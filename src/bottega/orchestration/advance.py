@@ -17,8 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bottega.billing.ledger import orphan_started
 from bottega.billing.metering import MeteredLLM, Metering
 from bottega.core.clock import Clock
+from bottega.core.log import bound
 from bottega.llm.errors import ProviderError
-from bottega.orchestration import journal, progress, refining, setbacks, situation
+from bottega.orchestration import journal, progress, refining, setbacks, situation, telling
 from bottega.orchestration.decide import Do, Done, Wait, decide
 from bottega.orchestration.events import Announce, Event, ProviderTrouble, StepStarted
 from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS, heartbeat
@@ -28,6 +29,7 @@ from bottega.orchestration.state import LastStep, RunState, RunView, StepKind, S
 from bottega.orchestration.steps.catalogue import EXECUTORS, model_of
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench
 from bottega.orchestration.tables import Run, Task
+from bottega.telemetry import metrics
 
 log = structlog.get_logger()
 
@@ -73,25 +75,34 @@ class Advancer:
 
     async def drive(self, run_id: uuid.UUID) -> Advanced:
         """Advance a run until it must wait for something that is not a step."""
-        async with self._database.transaction() as session:
-            held = await journal.claim(session, run_id=run_id, owner=self._owner)
-        if held is None:
-            return Advanced.BUSY
-        try:
-            await self._orphan_calls(held)
+        with bound(run_id=str(run_id)):
+            async with self._database.transaction() as session:
+                held = await journal.claim(session, run_id=run_id, owner=self._owner)
+            metrics.claimed(result="ok" if held else "none")
+            if held is None:
+                return Advanced.BUSY
+            try:
+                await self._drive(held)
+            except LeaseLost:
+                metrics.lease_lost()
+                log.warning("run.lease.lost", lease_token=held.lease_token)
+            finally:
+                await asyncio.shield(self._release(held))
+            return Advanced.STOPPED
+
+    async def _drive(self, held: Claim) -> None:
+        run = await self._orphan_calls(held)
+        with telling.of_claim(run):
             while await self._advance(held):
                 pass
-        except LeaseLost:
-            log.warning("run.lease.lost", run_id=str(run_id), lease_token=held.lease_token)
-        finally:
-            await asyncio.shield(self._release(held))
-        return Advanced.STOPPED
 
-    async def _orphan_calls(self, held: Claim) -> None:
+    async def _orphan_calls(self, held: Claim) -> Run:
         """Write off the calls an earlier holder of the lease had under way: their answers are lost."""
         async with self._database.transaction() as session:
             run = await session.get_one(Run, held.run_id)
-            await orphan_started(session, operation_key=operation_key(run))
+            lost = await orphan_started(session, operation_key=operation_key(run))
+        metrics.orphaned(calls=lost)
+        return run
 
     async def _release(self, held: Claim) -> None:
         """Give the lease back. A wish that came while the last step was being journaled is granted at this moment."""
@@ -149,13 +160,17 @@ class Advancer:
         )
 
     async def _do(self, held: Claim, loaded: situation.Loaded, intent: "_Intent") -> bool:
+        with telling.of_step(intent.step, step_no=intent.todo.run.step_no, clock=self._clock) as told:
+            return await self._work(held, loaded, intent, told)
+
+    async def _work(self, held: Claim, loaded: situation.Loaded, intent: "_Intent", told: telling.StepTelling) -> bool:
         step, todo, meter = intent.step, intent.todo, intent.meter
         self._announce(_started(todo, step, self._bench))
         began = self._clock.monotonic()
         try:
             async with heartbeat(self._database, held=held, every_seconds=self._heartbeat_seconds):
                 result = await EXECUTORS[step.kind](todo, self._bench)
-            await self._journal(held, todo, step, result, meter, began)
+            charged = await self._journal(held, todo, step, result, meter, began)
         except asyncio.CancelledError:
             await asyncio.shield(meter.abandon(status="orphan", error_code="cancelled"))
             raise
@@ -165,9 +180,11 @@ class Advancer:
         except Exception as error:  # noqa: BLE001  # whatever a step raises, its run must say so and keep its place
             interrupted = isinstance(error, setbacks.Interrupted)
             await meter.abandon(status="failed", error_code="cancelled" if interrupted else "defect")
-            await self._set_aside(held, loaded, self._setback(error, todo, step))
+            setback = self._setback(error, todo, step)
+            await self._set_aside(held, loaded, setback)
+            told.set_aside(setback)
             return False
-        log.info("run.step.done", **_facts(loaded), step=step.kind, task=step.task_key, outcome=result.outcome)
+        told.done(outcome=result.outcome, credits=charged)
         self._announce_all(result.events)
         return result.state is RunState.READY
 
@@ -180,12 +197,13 @@ class Advancer:
         stand_in = ladder[rung] if rung < len(ladder) and not todo.run.failures else None
         setback = setbacks.of_error(error, failures=todo.run.failures, stand_in=stand_in)
         if setback.stop_code is StopCode.DEFECT:
-            log.error("run.step.failed", run_id=str(todo.run.id), step=step.kind, reason=setback.reason, exc_info=error)
+            log.error("run.step.failed", reason=setback.reason, exc_info=error)
         return setback
 
     async def _journal(
         self, held: Claim, todo: Situation, step: Do, result: StepResult, meter: MeteredLLM, began: float
-    ) -> None:
+    ) -> Decimal:
+        """Journal the step with all that it made true; return the credits it was charged."""
         duration_ms = round((self._clock.monotonic() - began) * 1000)
         async with self._database.transaction() as session:
             charged = await _bill(session, meter=meter, result=result)
@@ -204,11 +222,12 @@ class Advancer:
                 stop_code=result.stop_code,
                 events=result.events,
             )
+        return charged
 
     async def _set_aside(self, held: Claim, loaded: situation.Loaded, setback: Setback) -> None:
         async with self._database.transaction() as session:
             await _stop(session, held, loaded, setback)
-        log.info("run.set_aside", **_facts(loaded), state=setback.state, stop_code=setback.stop_code)
+        log.info("run.set_aside", state=setback.state, stop_code=setback.stop_code)
         self._announce_all(setback.events)
 
     def _announce_all(self, events: tuple[Event, ...]) -> None:
@@ -222,10 +241,6 @@ async def _bill(session: AsyncSession, *, meter: MeteredLLM, result: StepResult)
         return await meter.settle(session)
     await meter.forgive(session, error_code=result.forgiven)
     return Decimal(0)
-
-
-def _facts(loaded: situation.Loaded) -> dict[str, str]:
-    return {"run_id": str(loaded.run.id), "project_id": str(loaded.project.id)}
 
 
 async def _stop(session: AsyncSession, held: Claim, loaded: situation.Loaded, setback: Setback) -> None:

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 import click
 import structlog
 
-from bottega.bootstrap import App, open_app
+from bottega.bootstrap import App, open_app, serving_metrics
 from bottega.config import Settings
 from bottega.core.clock import Clock, SystemClock
 from bottega.core.errors import AppError
@@ -56,6 +56,7 @@ async def _serve(settings: Settings, at: socket.socket) -> None:
     async with (
         LocalRelay(models=models) as lender,
         open_app(settings, model_server=lender) as app,
+        serving_metrics(app),
         serving_app(app, at=at),
     ):
         address, port = at.getsockname()[:2]
