@@ -10,7 +10,6 @@ import structlog
 from sqlalchemy import text
 
 from bottega.billing.audit import Finding, audit
-from bottega.core.clock import Clock
 from bottega.db.transaction import Database
 from bottega.telemetry import metrics
 
@@ -23,14 +22,13 @@ _log = structlog.get_logger()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Auditor:
     database: Database
-    clock: Clock
 
     async def run(self) -> tuple[Finding, ...]:
         """Audit once, tell, and return what was found."""
         async with self.database.transaction() as session:
-            await session.execute(_BOUNDED, {"longest_ms": str(LONGEST_MS)})
+            at_seconds = (await session.execute(_BOUNDED, {"longest_ms": str(LONGEST_MS)})).one().at_seconds
             findings = await audit(session)
-        metrics.ledger_audited(findings=len(findings), at_seconds=self.clock.now().timestamp())
+        metrics.ledger_audited(findings=len(findings), at_seconds=float(at_seconds))
         if findings:
             _log.error("billing.ledger.drift", findings=len(findings), see="bottega ledger check")
         for finding in findings[:TOLD]:
@@ -45,4 +43,4 @@ class Auditor:
         return findings
 
 
-_BOUNDED = text("SELECT set_config('statement_timeout', :longest_ms, true)")
+_BOUNDED = text("SELECT extract(epoch FROM now()) AS at_seconds, set_config('statement_timeout', :longest_ms, true)")

@@ -111,10 +111,7 @@ async def _assemble(
     pace: Pace,
 ) -> App:
     models = (settings.models.architect, *settings.models.implementers)
-    async with database.transaction() as session:
-        await seed_prices(session, models=models, at=clock.now())
-        swept = await ledger.sweep(session)  # what a process that never came back had reserved
-    metrics.orphaned(calls=swept)
+    await _prepare(database, models=models, clock=clock)
     terms = Terms(markup=settings.billing.markup_factor, credit_value_usd=settings.billing.platform_credit_value_usd)
     prices = PriceBook()
     listeners = Listeners()
@@ -158,14 +155,15 @@ async def _assemble(
         relay_tokens=relay_tokens,
         gate=ProjectGate(database=database),
         vault=open_vault(settings),
-        chores=_chores(
-            runner,
-            reconciler=reconciler,
-            payments=payments,
-            relay_tokens=relay_tokens,
-            auditor=Auditor(database=database, clock=clock),
-        ),
+        chores=_chores(database, runner=runner, reconciler=reconciler, payments=payments, relay_tokens=relay_tokens),
     )
+
+
+async def _prepare(database: Database, *, models: Sequence[ModelName], clock: Clock) -> None:
+    async with database.transaction() as session:
+        await seed_prices(session, models=models, at=clock.now())
+        swept = await ledger.sweep(session)  # what a process that never came back had reserved
+    metrics.orphaned(calls=swept)
 
 
 def _workbench(
@@ -218,12 +216,12 @@ def _metering(
 
 
 def _chores(
-    runner: InProcessRunner,
+    database: Database,
     *,
+    runner: InProcessRunner,
     reconciler: Reconciler,
     payments: PaymentService,
     relay_tokens: RelayTokens,
-    auditor: Auditor,
 ) -> tuple[Chore, ...]:
     """Return what a server does beside answering."""
     return (
@@ -231,7 +229,7 @@ def _chores(
         Chore(name="lost calls", every_seconds=60, work=reconciler.run),
         Chore(name="lost webhooks", every_seconds=3600, work=payments.reconcile),
         Chore(name="expired relay tokens", every_seconds=3600, work=relay_tokens.forget_expired),
-        Chore(name="ledger audit", every_seconds=3600, work=auditor.run),
+        Chore(name="ledger audit", every_seconds=3600, work=Auditor(database=database).run),
     )
 
 
