@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import asyncpg
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -58,7 +57,7 @@ async def look(database: Database) -> Rows | None:
     try:
         async with asyncio.timeout(LOOK_SECONDS), database.transaction() as session:
             return await census(session, longest_ms=STATEMENT_MS)
-    except (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, SQLAlchemyError) as error:
         log.warning("metrics.database.silent", reason=type(error).__name__)
         return None
 
