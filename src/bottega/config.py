@@ -264,6 +264,16 @@ class RunnerSettings(_Group):
     heartbeat_file: Path | None = None
 
 
+class TelemetrySettings(_Group):
+    """Metrics are served where a port is set, to this machine unless told otherwise; traces are sent where asked to."""
+
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    otel_enabled: bool | None = None  # unset: where an endpoint is
+    otel_exporter_otlp_endpoint: HttpUrl | None = None
+    otel_service_name: str = "bottega"
+
+
 class RefinementSettings(_Group):
     refiner: Literal["auto", "aider", "implementer"] = "auto"
     aider_command: str = "aider"
@@ -357,6 +367,7 @@ class Settings:
     http: HttpSettings
     redis: RedisSettings
     runner: RunnerSettings
+    telemetry: TelemetrySettings
     refinement: RefinementSettings
     ceilings: CeilingSettings
     delivery: DeliverySettings
@@ -380,6 +391,7 @@ class Settings:
             "http": HttpSettings,
             "redis": RedisSettings,
             "runner": RunnerSettings,
+            "telemetry": TelemetrySettings,
             "refinement": RefinementSettings,
             "ceilings": CeilingSettings,
             "delivery": DeliverySettings,

@@ -364,14 +364,15 @@ async def test_an_implausible_cost_is_billed_as_reported_and_logged(
 ) -> None:
     scene = await set_scene(database)
     llm = account(scene, Provider(turns=[replace(REPLY, cost_usd=Decimal(reported))]))
-    with capture_logs() as log:
+    with capture_logs() as said:
         await llm.complete(REQUEST)
+    log = [entry for entry in said if entry["log_level"] == "warning"]
     charged = await settle(scene, llm)
     assert charged == charge_credits(Decimal(reported), terms=TERMS)
     assert [entry["event"] for entry in log] == ["billing.cost.implausible"] * told
     if told:
-        said = (Decimal(log[0]["reported_usd"]), Decimal(log[0]["computed_usd"]))
-        assert said == (Decimal(reported), Decimal("0.0100375"))
+        costs = (Decimal(log[0]["reported_usd"]), Decimal(log[0]["computed_usd"]))
+        assert costs == (Decimal(reported), Decimal("0.0100375"))
 
 
 @pytest.mark.parametrize("purpose", list(Purpose))

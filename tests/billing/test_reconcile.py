@@ -24,6 +24,7 @@ from bottega.llm.client import LLMClient, UnknownProvider
 from bottega.llm.dialect import Bill
 from bottega.llm.errors import Overloaded
 from bottega.llm.types import CompletionRequest, Message, ModelName, Purpose, Usage
+from bottega.telemetry import metrics
 
 USAGE = Usage(input_tokens=30, cached_tokens=10, output_tokens=20, reasoning_tokens=5)
 BILL = Bill(cost_usd=Decimal("0.00012345678901"), usage=USAGE)
@@ -89,7 +90,10 @@ async def test_a_killed_calls_cost_is_asked_for_and_charged_to_nobody(database: 
     scene = await set_scene(database)
     await lose(scene, "gen-1")
     books = Books()
+    orphans, usd = metrics.value("bottega_orphan_calls_total"), metrics.value("bottega_orphan_cost_usd_total")
     found = await reconciler(scene, books).run()
+    assert metrics.value("bottega_orphan_calls_total") - orphans == 1
+    assert metrics.value("bottega_orphan_cost_usd_total") - usd == pytest.approx(0.0001234568)
     assert found == Findings(swept=1, reconciled=1, reconciled_usd=Decimal("0.0001234568"))
     call = await only_call(scene)
     assert (call.status, call.cost_source, call.actual_cost_usd) == ("orphan", "reconciled", Decimal("0.0001234568"))

@@ -10,6 +10,7 @@ from tests.database import MakeProject, MakeUser
 from tests.fakes.http_server import HangUp, HttpRequest, HttpResponse, HttpServer
 
 from bottega.billing.audit import Finding
+from bottega.billing.auditor import Auditor
 from bottega.core.clock import SystemClock
 from bottega.core.ids import new_id
 from bottega.db.transaction import Database
@@ -213,7 +214,7 @@ async def test_a_truth_of_the_money_that_fails_is_told_once_for_each_way_it_fail
     database: Database, make_user: MakeUser, hook: tuple[Hook, str]
 ) -> None:
     fake, url = hook
-    user, watch = await make_user(), MoneyWatch(database=database)
+    user, watch = await make_user(), MoneyWatch(database=database, auditor=Auditor(database=database))
     assert await watch.look() == 0
     async with database.transaction() as session:
         (await session.get_one(User, user.id)).credit_balance += 1

@@ -32,12 +32,14 @@ from bottega.billing.pricing import (
     price_cap,
     worst_case_usd,
 )
+from bottega.billing.telling import Telling, tell_loss, telling
 from bottega.billing.types import Call, CallStatus, Hold, Outcome, Terms, Uncharged
 from bottega.core.clock import Clock
 from bottega.core.finishing import to_the_end
 from bottega.db.transaction import Database, Execution
 from bottega.llm.errors import ProviderError
 from bottega.llm.types import CallObserver, Completion, CompletionRequest, FinishReason, Gateway
+from bottega.telemetry import metrics
 
 _log = structlog.get_logger()
 _SMALLEST_SHARE = 4  # a reply cut below a quarter of what was asked for is not worth paying for
@@ -153,7 +155,7 @@ class Metering:
         except BaseException:
             await llm.abandon(status="failed", error_code="defect")
             raise
-        await to_the_end(llm.settle(self.database.autocommit))
+        metrics.charged(credits=await to_the_end(llm.settle(self.database.autocommit)))
 
 
 class MeteredLLM:
@@ -194,7 +196,8 @@ class MeteredLLM:
                 database=self._metering.database, usage_id=started.hold.usage_id, outside=observer
             )
             try:
-                return await self._attempt(started, observation)
+                with telling(started, attempt=attempt, project_id=self._project_id) as told:
+                    return await self._attempt(started, observation, told)
             except ProviderError as error:
                 delay = None if observation.passed_on else self._metering.retry(error, attempt=attempt)
                 if delay is None:
@@ -224,22 +227,31 @@ class MeteredLLM:
 
     async def _abandon(self, status: Uncharged, *, error_code: str | None) -> None:
         async with self._metering.database.transaction() as session:
-            await self._void_owed(session, status=CallStatus(status), error_code=error_code)
+            voided = await self._void_owed(session, status=CallStatus(status), error_code=error_code)
+        for owed in voided:
+            tell_loss(status=CallStatus(status), cost=owed.outcome.cost)
 
-    async def _void_owed(self, session: AsyncSession, *, status: CallStatus, error_code: str | None) -> None:
+    async def _void_owed(
+        self, session: AsyncSession, *, status: CallStatus, error_code: str | None
+    ) -> tuple[Owed, ...]:
+        """Return those that had not ended before."""
+        voided = []
         for owed in self._owed:
             outcome = replace(owed.outcome, error_code=error_code)
-            await ledger.void(session, usage_id=owed.usage_id, status=status, outcome=outcome)
+            if await ledger.void(session, usage_id=owed.usage_id, status=status, outcome=outcome):
+                voided.append(owed)
+        return tuple(voided)
 
-    async def _attempt(self, started: Started, observation: Observation) -> Completion:
+    async def _attempt(self, started: Started, observation: Observation, told: Telling) -> Completion:
         begun = self._metering.clock.monotonic()
         try:
             completion = await self._metering.llm.complete(started.request, observer=observation)
         except BaseException as error:
             elapsed_ms = int((self._metering.clock.monotonic() - begun) * 1000)
-            await to_the_end(self._void(started, observation, error=error, elapsed_ms=elapsed_ms))
+            await to_the_end(self._void(started, observation, error=error, elapsed_ms=elapsed_ms, told=told))
             raise
         owed = owed_for(started, completion=completion)
+        told.answered(completion, owed)
         if completion.finish is FinishReason.LENGTH and started.is_shortened:
             await to_the_end(self._give_up_shortened(started.asked, owed, terms=started.terms))
         self._owed.append(owed)
@@ -323,9 +335,13 @@ class MeteredLLM:
         at = self._metering.database.autocommit
         await ledger.void(at, usage_id=started.hold.usage_id, status=CallStatus.FAILED, outcome=outcome)
 
-    async def _void(self, started: Started, observation: Observation, *, error: BaseException, elapsed_ms: int) -> None:
+    async def _void(
+        self, started: Started, observation: Observation, *, error: BaseException, elapsed_ms: int, told: Telling
+    ) -> None:
         status, outcome = ending_of(error, observation, price=started.price)
         outcome = replace(outcome, response_time_ms=elapsed_ms)
+        told.failed(error, status=status, outcome=outcome)
         await observation.recorded()
         at = self._metering.database.autocommit
-        await ledger.void(at, usage_id=started.hold.usage_id, status=status, outcome=outcome)
+        if await ledger.void(at, usage_id=started.hold.usage_id, status=status, outcome=outcome):
+            tell_loss(status=status, cost=outcome.cost)

@@ -21,12 +21,13 @@ from bottega.billing import ledger
 from bottega.billing.prices import price_of
 from bottega.billing.pricing import Price, cost_usd
 from bottega.billing.tables import ModelPricing
-from bottega.billing.types import Cost, CostSource
+from bottega.billing.types import CallStatus, Cost, CostSource
 from bottega.core.errors import AppError
 from bottega.core.money import round_up_usd
 from bottega.db.transaction import Database
 from bottega.llm.dialect import Bill
 from bottega.llm.types import Usage
+from bottega.telemetry import metrics
 
 _log = structlog.get_logger()
 _AT_ONCE = 8  # questions under way
@@ -105,6 +106,7 @@ class Reconciler:
         findings = Findings()
         while swept := await self._sweep():
             findings.swept += swept
+            metrics.orphaned(calls=swept)
         unreachable: set[_Account] = set()
         while due := await self._claim():
             waiting = iter(due)
@@ -161,6 +163,8 @@ class Reconciler:
         if written is None:  # the worker that was written off came back and knew better
             return
         usd = round_up_usd(cost.exact_usd)
+        if written.status == CallStatus.ORPHAN:
+            metrics.orphaned(cost_usd=usd)
         _log.info("billing.call.reconciled", usage_id=lost.usage_id, source=cost.source, cost_usd=str(usd))
         match source:
             case CostSource.RECONCILED:
@@ -234,5 +238,5 @@ SET actual_cost_usd = :cost_usd, cost_source = :cost_source, cost_due_at = NULL,
     cache_write_tokens_used = :cache_write_tokens, output_tokens_used = :output_tokens,
     reasoning_tokens_used = :reasoning_tokens
 WHERE id = :usage_id AND cost_due_at IS NOT NULL
-RETURNING id
+RETURNING status
 """)

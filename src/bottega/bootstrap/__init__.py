@@ -3,6 +3,7 @@
 from bottega.bootstrap.app import PACE, App, Chore, Listeners, Pace
 from bottega.bootstrap.driving import bells_for_workers, due_runs
 from bottega.bootstrap.home import HomeUnusable, database_url
+from bottega.bootstrap.observing import TracingUnavailable, serving_metrics
 from bottega.bootstrap.providers import RefinerUnavailable, choose_refiner, open_gateway, open_price_sync
 from bottega.bootstrap.wiring import open_app
 
@@ -14,6 +15,7 @@ __all__ = [
     "Listeners",
     "Pace",
     "RefinerUnavailable",
+    "TracingUnavailable",
     "bells_for_workers",
     "choose_refiner",
     "database_url",
@@ -21,4 +23,5 @@ __all__ = [
     "open_app",
     "open_gateway",
     "open_price_sync",
+    "serving_metrics",
 ]

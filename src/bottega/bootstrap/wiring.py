@@ -21,6 +21,7 @@ from bottega.bootstrap.driving import broker_bell, drive_runs
 from bottega.bootstrap.home import database_url, make_home, open_storage, open_vault
 from bottega.bootstrap.meanwhile import meanwhile
 from bottega.bootstrap.messages import message_chores
+from bottega.bootstrap.observing import tracing
 from bottega.bootstrap.payments import payment_service
 from bottega.bootstrap.providers import choose_refiner, open_gateway
 from bottega.config import Settings
@@ -42,6 +43,7 @@ from bottega.orchestration.steps.types import Workbench
 from bottega.sandbox.judge import CheckRunner
 from bottega.sandbox.probe import choose_sandbox
 from bottega.sandbox.types import Sandbox
+from bottega.telemetry import metrics
 
 
 @asynccontextmanager
@@ -63,6 +65,7 @@ async def open_app(
     for secret in settings.secrets():
         remember(secret, lasting=True)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(tracing(settings.telemetry))
         # Both have work of their own to wait for; the database can be opened meanwhile.
         if llm is None:
             await stack.enter_async_context(meanwhile(asyncio.to_thread(load_certificates)))
@@ -176,7 +179,8 @@ async def _assemble(
 async def _make_ready(database: Database, *, models: Sequence[ModelName], clock: Clock) -> None:
     async with database.transaction() as session:
         await seed_prices(session, models=models, at=clock.now())
-        await ledger.sweep(session)  # what a process that never came back had reserved
+        swept = await ledger.sweep(session)  # what a process that never came back had reserved
+    metrics.orphaned(calls=swept)
 
 
 def _workbench(

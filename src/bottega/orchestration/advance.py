@@ -19,8 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bottega.billing.ledger import orphan_started
 from bottega.billing.metering import MeteredLLM, Metering
 from bottega.core.clock import Clock
+from bottega.core.log import bound
 from bottega.llm.errors import ProviderError
-from bottega.orchestration import journal, progress, refining, setbacks, situation
+from bottega.orchestration import journal, progress, refining, setbacks, situation, telling
 from bottega.orchestration.ceilings import Ceilings, WorkingTimeOver
 from bottega.orchestration.decide import Do, Done, Wait, decide
 from bottega.orchestration.doorbell import Doorbell, Lane
@@ -33,6 +34,7 @@ from bottega.orchestration.state import LastStep, RunState, RunView, StepKind, S
 from bottega.orchestration.steps.catalogue import EXECUTORS, lane_of, model_of
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench
 from bottega.orchestration.tables import Run, Task
+from bottega.telemetry import metrics
 
 log = structlog.get_logger()
 
@@ -109,32 +111,41 @@ class Advancer:
         shift = shift or Shift()
         if shift.is_over:
             return Advanced.BUSY
+        with bound(run_id=str(run_id)):
+            held = await self._claim(run_id)
+            if held is None:
+                return Advanced.BUSY
+            following: _HandOver | None = None
+            try:
+                following = await self._go_through(held, shift)
+            except LeaseLost:
+                metrics.lease_lost()
+                log.warning("run.lease.lost", lease_token=held.lease_token)
+            finally:
+                await asyncio.shield(self._leave(held, following))
+            if following is None:
+                return Advanced.STOPPED
+            self._doorbell.ring(run_id, lane=following.lane)
+            return Advanced.HANDED_OVER
+
+    async def _claim(self, run_id: uuid.UUID) -> Claim | None:
+        at_once = self._runs_at_once_per_person
         async with self._database.transaction() as session:
-            held = await journal.claim(session, run_id=run_id, owner=self._owner, at_once=self._runs_at_once_per_person)
-        if held is None:
-            return Advanced.BUSY
-        following: _HandOver | None = None
-        try:
-            await self._orphan_calls(held)
-            following = await self._go_through(held, shift)
-        except LeaseLost:
-            log.warning("run.lease.lost", run_id=str(run_id), lease_token=held.lease_token)
-        finally:
-            await asyncio.shield(self._leave(held, following))
-        if following is None:
-            return Advanced.STOPPED
-        self._doorbell.ring(run_id, lane=following.lane)
-        return Advanced.HANDED_OVER
+            held = await journal.claim(session, run_id=run_id, owner=self._owner, at_once=at_once)
+        metrics.claimed(result="ok" if held else "none")
+        return held
 
     async def _go_through(self, held: Claim, shift: Shift) -> _HandOver | None:
         """Do step after step; return who goes on, or None where nothing does."""
         until = self._clock.monotonic() + shift.seconds
-        while True:
-            following = await self._advance(held, shift.lane)
-            if following is not None:
-                return following if isinstance(following, _HandOver) else None
-            if shift.is_over or self._clock.monotonic() > until:
-                return _HandOver(shift.lane or Lane.STEPS)
+        run = await self._orphan_calls(held)
+        with telling.of_claim(run):
+            while True:
+                following = await self._advance(held, shift.lane)
+                if following is not None:
+                    return following if isinstance(following, _HandOver) else None
+                if shift.is_over or self._clock.monotonic() > until:
+                    return _HandOver(shift.lane or Lane.STEPS)
 
     async def _leave(self, held: Claim, following: _HandOver | None) -> None:
         if following is None:
@@ -143,11 +154,13 @@ class Advancer:
         async with self._database.transaction() as session:
             await journal.hand_over(session, held=held, lane=following.lane)
 
-    async def _orphan_calls(self, held: Claim) -> None:
+    async def _orphan_calls(self, held: Claim) -> Run:
         """Write off the calls an earlier holder of the lease had under way: their answers are lost."""
         async with self._database.transaction() as session:
             run = await session.get_one(Run, held.run_id)
-            await orphan_started(session, operation_key=operation_key(run))
+            lost = await orphan_started(session, operation_key=operation_key(run))
+        metrics.orphaned(calls=lost)
+        return run
 
     async def _release(self, held: Claim) -> None:
         """Give the lease back. A wish that came while the last step was being journaled is granted at this moment."""
@@ -219,6 +232,10 @@ class Advancer:
         )
 
     async def _do(self, held: Claim, loaded: situation.Loaded, intent: "_Intent") -> bool:
+        with telling.of_step(intent.step, step_no=intent.todo.run.step_no, clock=self._clock) as told:
+            return await self._work(held, loaded, intent, told)
+
+    async def _work(self, held: Claim, loaded: situation.Loaded, intent: "_Intent", told: telling.StepTelling) -> bool:
         step, todo, meter = intent.step, intent.todo, intent.meter
         self._begin(held, loaded, _started(todo, step, self._bench))
         began = self._clock.monotonic()
@@ -227,7 +244,7 @@ class Advancer:
             left = self._ceilings.seconds_left(working_ms=todo.run.working_ms)
             async with beating, at_most(left):
                 result = await EXECUTORS[step.kind](todo, self._bench)
-            await self._journal(held, todo, step, result, meter, began)
+            charged = await self._journal(held, todo, step, result, meter, began)
         except asyncio.CancelledError:
             await asyncio.shield(meter.abandon(status="orphan", error_code="cancelled"))
             raise
@@ -237,9 +254,11 @@ class Advancer:
         except Exception as error:  # noqa: BLE001  # whatever a step raises, its run must say so and keep its place
             interrupted = isinstance(error, setbacks.Interrupted | WorkingTimeOver)
             await meter.abandon(status="failed", error_code="cancelled" if interrupted else "defect")
-            await self._set_aside(held, loaded, self._setback(error, todo, step), worked_ms=self._since(began))
+            setback = self._setback(error, todo, step)
+            await self._set_aside(held, loaded, setback, worked_ms=self._since(began))
+            told.set_aside(setback)
             return False
-        log.info("run.step.done", **_facts(loaded), step=step.kind, task=step.task_key, outcome=result.outcome)
+        told.done(outcome=result.outcome, credits=charged)
         self._announce_all(result.events)
         return result.state is RunState.READY
 
@@ -264,12 +283,13 @@ class Advancer:
         stand_in = ladder[rung] if rung < len(ladder) and not todo.run.failures else None
         setback = setbacks.of_error(error, failures=todo.run.failures, stand_in=stand_in)
         if setback.stop_code is StopCode.DEFECT:
-            log.error("run.step.failed", run_id=str(todo.run.id), step=step.kind, reason=setback.reason, exc_info=error)
+            log.error("run.step.failed", reason=setback.reason, exc_info=error)
         return setback
 
     async def _journal(
         self, held: Claim, todo: Situation, step: Do, result: StepResult, meter: MeteredLLM, began: float
-    ) -> None:
+    ) -> Decimal:
+        """Journal the step with all that it made true; return the credits it was charged."""
         duration_ms = self._since(began)
         async with self._database.transaction() as session:
             charged = await _bill(session, meter=meter, result=result)
@@ -288,6 +308,7 @@ class Advancer:
                 stop_code=result.stop_code,
                 events=result.events,
             )
+        return charged
 
     def _since(self, began: float) -> int:
         """Return the milliseconds since `began`."""
@@ -296,7 +317,7 @@ class Advancer:
     async def _set_aside(self, held: Claim, loaded: situation.Loaded, setback: Setback, *, worked_ms: int = 0) -> None:
         async with self._database.transaction() as session:
             await _stop(session, held, loaded, setback, worked_ms=worked_ms)
-        log.info("run.set_aside", **_facts(loaded), state=setback.state, stop_code=setback.stop_code)
+        log.info("run.set_aside", state=setback.state, stop_code=setback.stop_code)
         self._announce_all(setback.events)
 
     def _announce_all(self, events: tuple[Event, ...]) -> None:
@@ -310,10 +331,6 @@ async def _bill(session: AsyncSession, *, meter: MeteredLLM, result: StepResult)
         return await meter.settle(session)
     await meter.forgive(session, error_code=result.forgiven)
     return Decimal(0)
-
-
-def _facts(loaded: situation.Loaded) -> dict[str, str]:
-    return {"run_id": str(loaded.run.id), "project_id": str(loaded.project.id)}
 
 
 async def _stop(

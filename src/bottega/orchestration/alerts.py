@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bottega.billing.audit import Finding, audit
+from bottega.billing.audit import Finding
+from bottega.billing.auditor import Auditor
 from bottega.db.transaction import Database
 from bottega.orchestration import outbox
 from bottega.orchestration.events import RunStopped
@@ -49,15 +50,16 @@ async def post_findings(session: AsyncSession, *, findings: Sequence[Finding]) -
 
 
 class MoneyWatch:
-    """Audits the ledger now and then."""
+    """Has the ledger audited now and then, and tells the operator what does not hold."""
 
-    def __init__(self, *, database: Database) -> None:
+    def __init__(self, *, database: Database, auditor: Auditor) -> None:
         self._database = database
+        self._auditor = auditor
 
     async def look(self) -> int:
         """Audit every money truth; return how many do not hold."""
-        async with self._database.transaction() as session:
-            findings = await audit(session)
-            if findings:
+        findings = await self._auditor.run()
+        if findings:
+            async with self._database.transaction() as session:
                 await post_findings(session, findings=findings)
         return len(findings)

@@ -77,7 +77,7 @@ async def _beat(database: Database, *, held: Claim) -> Exception | None:
         async with database.transaction() as session:
             desired = await journal.extend(session, held=held)
     except (OSError, SQLAlchemyError) as error:
-        log.warning("run.heartbeat.missed", run_id=str(held.run_id), reason=str(error))
+        log.warning("run.heartbeat.missed", reason=str(error))
         return None
     if desired == "run":
         return None

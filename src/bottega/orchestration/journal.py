@@ -21,6 +21,7 @@ from bottega.db.transaction import note
 from bottega.orchestration.doorbell import Lane, RunDue
 from bottega.orchestration.state import Phase, RunState, StopCode
 from bottega.orchestration.tables import Run
+from bottega.telemetry import metrics
 
 LEASE = timedelta(seconds=30)
 CLAIMS_WITHOUT_PROGRESS = 5  # a run claimed more often without journaling a step kills its runners
@@ -94,14 +95,14 @@ async def extend(session: AsyncSession, *, held: Claim) -> str | None:
 
 
 async def release(session: AsyncSession, *, held: Claim) -> str | None:
-    """Give the lease back, so that the next runner need not wait for it to run out.
+    """Give the lease back, so that the next runner need not wait for it to run out: from now on the run is due.
 
     Returns what is desired of the run by then, or None when the lease was no longer ours.
     """
     statement = (
         update(Run)
         .where(Run.id == held.run_id, Run.lease_token == held.lease_token)
-        .values(lease_until=None, lease_owner=None)
+        .values(lease_until=None, lease_owner=None, wake_at=func.greatest(Run.wake_at, func.clock_timestamp()))
         .returning(Run.desired)
     )
     return (await session.execute(statement)).scalar_one_or_none()
@@ -110,7 +111,13 @@ async def release(session: AsyncSession, *, held: Claim) -> str | None:
 async def hand_over(session: AsyncSession, *, held: Claim, lane: Lane) -> None:
     """Give the lease back for workers of `lane` to take it. The claim does not count: the step was not tried."""
     statement = update(Run).where(Run.id == held.run_id, Run.lease_token == held.lease_token)
-    values = {"lease_until": None, "lease_owner": None, "lane": lane, "claims": func.greatest(Run.claims - 1, 0)}
+    values = {
+        "lease_until": None,
+        "lease_owner": None,
+        "lane": lane,
+        "claims": func.greatest(Run.claims - 1, 0),
+        "wake_at": func.greatest(Run.wake_at, func.clock_timestamp()),  # it waits from now on
+    }
     await session.execute(statement.values(values))
 
 
@@ -149,6 +156,7 @@ async def record(session: AsyncSession, *, held: Claim, step_no: int, entry: Ent
         "reason": entry.reason,
     }
     if (await session.execute(_RECORD, given)).scalar_one_or_none() is None:
+        metrics.claimed(result="fenced")
         raise LeaseLost
 
 
@@ -209,6 +217,7 @@ async def stop(
         .returning(Run.id)
     )
     if (await session.execute(statement)).scalar_one_or_none() is None:
+        metrics.claimed(result="fenced")
         raise LeaseLost
 
 

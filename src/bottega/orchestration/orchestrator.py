@@ -47,6 +47,7 @@ from bottega.orchestration.transitions import retried
 from bottega.projects import service as projects
 from bottega.projects.repository import ProjectRepository
 from bottega.projects.tables import Project, Question
+from bottega.telemetry import metrics
 
 
 class NothingToDo(AppError):
@@ -244,7 +245,8 @@ class ModelOrchestrator:
             await journal.seize(session, run=loaded.run)
             await _grant(session, loaded, setbacks.of_desire(desired))
         async with self._database.transaction() as session:  # after it: a runner's journal locks calls before runs
-            await orphan_started(session, operation_key=journal.operation_key(loaded.run))
+            lost = await orphan_started(session, operation_key=journal.operation_key(loaded.run))
+        metrics.orphaned(calls=lost)
 
     async def resume(self, *, user_id: int, project_id: uuid.UUID) -> None:
         """Go on from the same step, whatever it stopped for. A stuck task gets another round at the strongest model.

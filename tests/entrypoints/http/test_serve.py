@@ -7,6 +7,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from bottega.billing.prices import set_price
 from bottega.billing.relay import RelayTokens
@@ -16,6 +18,7 @@ from bottega.db.transaction import Database
 from bottega.entrypoints.http.serve import serving_app
 from bottega.entrypoints.relay.server import listen
 from bottega.llm.types import CallObserver, Completion, CompletionRequest, FinishReason, Usage
+from bottega.telemetry import metrics
 from tests.billing.scene import Scene, set_scene
 from tests.entrypoints.cli.conftest import Environment, Run, command
 from tests.entrypoints.relay.conftest import RATES, SMALL, asking, chunks, client
@@ -79,6 +82,19 @@ async def test_a_call_in_flight_ends_before_the_server_does(app: App, scene: Sce
         assert (await asked).json()["choices"][0]["message"]["content"] == "well thought"
     assert [call.status for call in await scene.calls()] == ["settled"]
     assert await scene.faults() == []
+
+
+async def test_a_relayed_call_says_which_request_it_was_and_is_counted_once(app: App, scene: Scene) -> None:
+    at = listen(host="127.0.0.1", port=0)
+    url, charged = f"http://127.0.0.1:{at.getsockname()[1]}", metrics.value("bottega_credits_charged_total")
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as said:
+        async with serving_app(app, at=at, grace_seconds=5), client(url, token=await token_of(scene)) as http:
+            answer = await http.post("/v1/chat/completions", json=asking())
+    [call] = [line for line in said if line["event"] == "billing.call.done"]
+    assert call["request_id"] == answer.headers["X-Request-Id"]
+    assert (call["project_id"], call["purpose"]) == (str(scene.project_id), "relay")
+    [row] = await scene.calls()
+    assert metrics.value("bottega_credits_charged_total") - charged == pytest.approx(float(row.credits_charged))
 
 
 async def test_a_call_whose_asker_has_gone_ends_before_the_server_does(app: App, scene: Scene) -> None:

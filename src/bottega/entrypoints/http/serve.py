@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import click
 
-from bottega.bootstrap import App, open_app
+from bottega.bootstrap import App, open_app, serving_metrics
 from bottega.config import Settings
 from bottega.core.clock import Clock, SystemClock
 from bottega.core.log import configure_logging
@@ -43,6 +43,7 @@ async def _serve(settings: Settings, at: socket.socket) -> None:
     async with (
         LocalRelay(models=models) as lender,
         open_app(settings, model_server=lender) as app,
+        serving_metrics(app),
         serving_app(app, at=at),
         beating(settings.runner.heartbeat_file),
     ):

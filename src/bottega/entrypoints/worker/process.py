@@ -21,7 +21,7 @@ from celery.apps.worker import Worker
 from celery.platforms import EX_OK, SecurityWarning
 from celery.worker import state
 
-from bottega.bootstrap import App, Chore, bells_for_workers, open_app
+from bottega.bootstrap import App, Chore, bells_for_workers, open_app, serving_metrics
 from bottega.bootstrap.broker import ADVANCE, open_broker
 from bottega.config import Settings
 from bottega.core.clock import SystemClock
@@ -76,6 +76,7 @@ async def work(
         LocalRelay(models=models) as relay,
         open_app(settings, llm=llm, model_server=relay) as app,
         beating(settings.runner.heartbeat_file),
+        serving_metrics(app),
     ):
         if listen is not None:
             app.events.listen(listen)
