@@ -20,8 +20,6 @@ OURS = ("api", "worker", "sandbox", "migrate")  # which of the processes are Bot
 _TAGGED = re.compile(r"[a-z0-9][a-z0-9._/-]*:(?!latest$)[\w][\w.-]*")  # and no registry: the first part has no dot
 _GROUPS: dict[str, type[BaseSettings]] = get_type_hints(Settings)
 SETTINGS = {name.upper(): field for group in _GROUPS.values() for name, field in group.model_fields.items()}
-AWAITED = {"HEARTBEAT_FILE", "METRICS_HOST", "METRICS_PORT", "REDIS_URL"}  # settings that are still to come
-AWAITED_COMMANDS = {"worker"}
 SECRETS = {name for name, field in SETTINGS.items() if SecretStr.__name__ in repr(field.annotation)} | {
     "API_KEY_ENCRYPTION_KEY",
     "DATABASE_URL",
@@ -31,14 +29,12 @@ SECRETS = {name for name, field in SETTINGS.items() if SecretStr.__name__ in rep
 
 
 def unknown_settings(where: str, names: set[str]) -> Iterator[str]:
-    for name in sorted(names - SETTINGS.keys() - AWAITED):
+    for name in sorted(names - SETTINGS.keys()):
         yield f"{where}: {name} is not a setting"
 
 
 def not_a_command(where: str, words: list[str]) -> Iterator[str]:
     """Parse the words as Bottega would, without running them."""
-    if words and words[0] in AWAITED_COMMANDS:
-        return
     command: click.Command = main
     try:
         with click.Context(main, info_name="bottega") as context:

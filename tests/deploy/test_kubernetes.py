@@ -5,17 +5,14 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import click
 import pytest
 import yaml
 
-from bottega.entrypoints.cli.app import main
-from bottega.orchestration.tables import Run
 from tests.database import connected
 from tests.deploy import kubernetes_rules as rules
 from tests.deploy.conftest import DEPLOY, OVERLAYS, TOOLS, built, manifests, tool
 from tests.deploy.kubernetes_rules import Manifest, Manifests
-from tests.deploy.rules import AWAITED, AWAITED_COMMANDS, SETTINGS, Names, unknown_settings
+from tests.deploy.rules import Names, unknown_settings
 
 pytestmark = pytest.mark.deploy
 
@@ -33,7 +30,6 @@ RULES: tuple[Rule, ...] = (
     rules.what_is_called_may_be_called,
     rules.nobody_is_steered_twice,
 )
-AWAITED_COLUMN = "lane"  # of runs: which workers are to take it
 SCALED_BY_KEDA = {"ScaledObject", "TriggerAuthentication"}  # no schema of theirs is at hand
 
 
@@ -73,12 +69,6 @@ def test_an_unknown_variable_is_noticed(secrets: Names) -> None:
     ]
 
 
-def test_what_is_awaited_has_not_come_yet() -> None:
-    assert not AWAITED & SETTINGS.keys(), "it has come: take it from AWAITED, so that it is checked"
-    assert not AWAITED_COMMANDS & set(main.list_commands(click.Context(main)))
-    assert AWAITED_COLUMN not in Run.__table__.columns, "it has come: take the ALTER TABLE from the test of the queries"
-
-
 def test_the_sandbox_holds_no_key(overlay: str, secrets: Names) -> None:
     assert list(rules.the_sandbox_holds_no_key(manifests(overlay), secrets)) == []
 
@@ -109,7 +99,6 @@ async def test_the_query_counts_what_is_due_in_each_lane(database_url: str) -> N
     async with connected(database_url) as connection:
         undone = connection.transaction()
         await undone.start()
-        await connection.execute(f"ALTER TABLE runs ADD COLUMN IF NOT EXISTS {AWAITED_COLUMN} VARCHAR(20)")
         await connection.execute(SOME_RUNS)
         assert {name: await connection.fetchval(query) for name, query in queries.items()} == {
             "worker": 2,

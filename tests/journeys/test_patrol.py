@@ -16,6 +16,8 @@ from bottega.billing.types import Cause, TransactionType
 from bottega.bootstrap import Pace
 from bottega.entrypoints.cli.app import main
 from bottega.orchestration import events, funding
+from bottega.orchestration.advance import Shift
+from bottega.orchestration.doorbell import Lane
 from bottega.orchestration.runner import InProcessRunner
 from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StopCode
@@ -107,6 +109,31 @@ async def test_a_top_up_by_another_process_sets_a_run_going_at_its_step_and_the_
     assert len({step for step, _, _ in await journal(workshop, done)}) == len(await journal(workshop, done))
     assert await told(workshop, project_id, events.RunResumed) == 1
     await workshop.audit()
+
+
+async def test_a_patrol_of_one_lane_leaves_the_other_alone(open_workshop: OpenWorkshop) -> None:
+    workshop = await open_workshop(scripts.GOOD)
+    mine, others = [await workshop.start(scripts.BRIEF) for _ in range(2)]
+    async with workshop.app.database.transaction() as session:
+        await session.execute(update(Run).where(Run.project_id == others).values(lane=Lane.SANDBOX))
+    only_steps = asyncio.create_task(workshop.app.runner.patrol(every_seconds=OFTEN, shift=Shift(lane=Lane.STEPS)))
+    await until(workshop, mine, RunState.WAITING)
+    only_steps.cancel()
+    await asyncio.gather(only_steps, return_exceptions=True)
+    async with workshop.app.database.transaction() as session:
+        tokens = dict((await session.execute(select(Run.project_id, Run.lease_token))).tuples().all())
+    assert tokens == {mine: 1, others: 0}
+
+
+async def test_of_one_person_only_so_many_runs_are_under_way(open_workshop: OpenWorkshop) -> None:
+    workshop = await open_workshop(llm=ThoughtfulModel(about="gather-1"))
+    projects = [await workshop.start(scripts.BRIEF) for _ in range(5)]
+    async with patrol(workshop.app.runner):
+        await asyncio.sleep(20 * OFTEN)
+        leased = select(Run.project_id).where(Run.lease_owner.is_not(None))
+        async with workshop.app.database.transaction() as session:
+            under_way = set((await session.scalars(leased)).all())
+    assert under_way == set(projects[:3]), "the first three, by the setting's default"
 
 
 async def test_two_patrols_of_two_processes_never_do_a_step_twice(

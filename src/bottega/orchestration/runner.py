@@ -12,7 +12,7 @@ import os
 import socket
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import structlog
 from sqlalchemy import func, select, text, update
@@ -65,6 +65,16 @@ class _Due:
     state: RunState
     wait_seconds: float
     lease_owner: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What a patrol looks for: at most `room` runs of a lane (None: any), due for so long, that it does not drive."""
+
+    room: int
+    except_for: tuple[uuid.UUID, ...]
+    overdue_seconds: float
+    lane: Lane | None
 
 
 class InProcessRunner:
@@ -127,7 +137,8 @@ class InProcessRunner:
                 self._rung.clear()
                 _drop_ended(driven)
                 if room := at_once - len(driven):
-                    for run_id in await self._look(room, except_for=tuple(driven), overdue_seconds=overdue_seconds):
+                    look = _Look(room=room, except_for=tuple(driven), overdue_seconds=overdue_seconds, lane=shift.lane)
+                    for run_id in await self._look(look):
                         driven[run_id] = task = asyncio.create_task(self._advancer.drive(run_id, shift=shift))
                         task.add_done_callback(self._look_again)
                 await self._rest(every_seconds)
@@ -145,13 +156,12 @@ class InProcessRunner:
             async with asyncio.timeout(seconds):
                 await self._rung.wait()
 
-    async def _look(self, room: int, *, except_for: Sequence[uuid.UUID], overdue_seconds: float) -> Sequence[uuid.UUID]:
+    async def _look(self, look: "_Look") -> Sequence[uuid.UUID]:
         try:
             await self._wake_funded()
             await self._evict_dead()
             async with self._database.transaction() as session:
-                given = {"at_once": self._at_once_per_person, "room": room, "overdue": overdue_seconds}
-                found = await session.scalars(_DUE, given | {"except_for": list(except_for)})
+                found = await session.scalars(_DUE, {"at_once": self._at_once_per_person, **asdict(look)})
                 return found.all()
         except (OSError, SQLAlchemyError) as error:
             log.warning("runner.patrol.missed", reason=str(error))
@@ -192,8 +202,9 @@ WITH busy AS (
     WHERE lease_owner IS NOT NULL AND lease_until > clock_timestamp() GROUP BY user_id
 ), due AS (
     SELECT id, user_id, wake_at, row_number() OVER (PARTITION BY user_id ORDER BY wake_at, id) AS turn FROM runs
-    WHERE state = 'ready' AND wake_at <= clock_timestamp() - make_interval(secs => :overdue)
-      AND (lease_until IS NULL OR lease_until < clock_timestamp() - make_interval(secs => :overdue))
+    WHERE state = 'ready' AND wake_at <= clock_timestamp() - make_interval(secs => :overdue_seconds)
+      AND (lease_until IS NULL OR lease_until < clock_timestamp() - make_interval(secs => :overdue_seconds))
+      AND (CAST(:lane AS text) IS NULL OR lane = :lane)
 )
 SELECT due.id FROM due LEFT JOIN busy ON busy.user_id = due.user_id
 WHERE turn + COALESCE(busy.runs, 0) <= :at_once AND NOT due.id = ANY(CAST(:except_for AS uuid[]))
