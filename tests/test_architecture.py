@@ -18,7 +18,7 @@ LONG_FUNCTIONS: dict[str, str] = {}  # path:name -> why
 
 TRANSACTIONS_BEGIN_IN = {"db/transaction.py", "db/migrate.py", "db/migrations/env.py"}
 GIT_COMMITS_IN = {"orchestration/history.py", "orchestration/steps/commit.py"}
-READ_THE_ENVIRONMENT = {"config.py"}
+READ_THE_ENVIRONMENT: set[str] = set()  # pydantic-settings does, for config
 
 
 @cache

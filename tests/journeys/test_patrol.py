@@ -34,7 +34,7 @@ PROCESSES.set_forkserver_preload([patrolling.__name__])
 
 @contextlib.asynccontextmanager
 async def patrol(runner: InProcessRunner, *, at_once: int = 4) -> AsyncIterator["asyncio.Task[None]"]:
-    task = asyncio.create_task(runner.patrol(every_seconds=OFTEN, at_once=at_once))
+    task = asyncio.create_task(runner.patrol(every_seconds=OFTEN, at_once=at_once, grace_seconds=0.2))
     try:
         yield task
     finally:

@@ -125,20 +125,9 @@ async def _assemble(
 ) -> App:
     models = (settings.models.architect, *settings.models.implementers)
     await _make_ready(database, models=models, clock=clock)
-    terms = Terms(markup=settings.billing.markup_factor, credit_value_usd=settings.billing.platform_credit_value_usd)
-    prices, prompts, listeners = PriceBook(), Prompts(), Listeners()
-    bench = _workbench(
-        settings,
-        database=database,
-        prompts=prompts,
-        checks=CheckRunner(sandbox=sandbox, limits=pace.limits, slots=settings.sandbox.sandbox_slots),
-        quote=_Quotes(database=database, prices=prices, models=models, terms=terms),
-        refiner=refiner,
-        clock=clock,
-    )
-    metering = _metering(
-        settings, database=database, llm=llm, terms=terms, prices=prices, clock=clock, shorten=prompts.shortened
-    )
+    listeners = Listeners()
+    checks = CheckRunner(sandbox=sandbox, limits=pace.limits, slots=settings.sandbox.sandbox_slots)
+    bench, metering = _tools(settings, database=database, llm=llm, checks=checks, refiner=refiner, clock=clock)
     driving = drive_runs(
         settings,
         bench=bench,
@@ -174,6 +163,29 @@ async def _assemble(
         chores=_chores(reconciler=reconciler, payments=payments, relay_tokens=relay_tokens)
         + message_chores(settings, database=database, clock=clock),
     )
+
+
+def _tools(
+    settings: Settings,
+    *,
+    database: Database,
+    llm: Gateway,
+    checks: CheckRunner,
+    refiner: Refiner | None,
+    clock: Clock,
+) -> tuple[Workbench, Metering]:
+    """Return what steps work with, and what their model calls go through. Both know the same prices."""
+    models = (settings.models.architect, *settings.models.implementers)
+    terms = Terms(markup=settings.billing.markup_factor, credit_value_usd=settings.billing.platform_credit_value_usd)
+    prices, prompts = PriceBook(), Prompts()
+    quotes = _Quotes(database=database, prices=prices, models=models, terms=terms)
+    bench = _workbench(
+        settings, database=database, prompts=prompts, checks=checks, quote=quotes, refiner=refiner, clock=clock
+    )
+    metering = _metering(
+        settings, database=database, llm=llm, terms=terms, prices=prices, clock=clock, shorten=prompts.shortened
+    )
+    return bench, metering
 
 
 async def _make_ready(database: Database, *, models: Sequence[ModelName], clock: Clock) -> None:

@@ -8,12 +8,11 @@ import asyncio
 import math
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
 import structlog
-from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.billing.ledger import orphan_started
@@ -21,19 +20,20 @@ from bottega.billing.metering import MeteredLLM, Metering
 from bottega.core.clock import Clock
 from bottega.core.log import bound
 from bottega.llm.errors import ProviderError
-from bottega.orchestration import journal, progress, refining, setbacks, situation, telling
+from bottega.orchestration import journal, setbacks, settlement, situation, telling
 from bottega.orchestration.ceilings import Ceilings, WorkingTimeOver
 from bottega.orchestration.decide import Do, Done, Wait, decide
 from bottega.orchestration.doorbell import Doorbell, Lane
 from bottega.orchestration.events import Announce, Event, ProviderTrouble, StepStarted
 from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS, at_most, heartbeat
 from bottega.orchestration.herald import Herald
-from bottega.orchestration.journal import Claim, Entry, LeaseLost, operation_key
+from bottega.orchestration.journal import Claim, LeaseLost, operation_key
 from bottega.orchestration.setbacks import Setback
-from bottega.orchestration.state import LastStep, RunState, RunView, StepKind, StopCode, TaskStatus
+from bottega.orchestration.settlement import DoneStep
+from bottega.orchestration.state import RunState, StepKind, StopCode, TaskStatus
 from bottega.orchestration.steps.catalogue import EXECUTORS, lane_of, model_of
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench
-from bottega.orchestration.tables import Run, Task
+from bottega.orchestration.tables import Run
 from bottega.telemetry import metrics
 
 log = structlog.get_logger()
@@ -172,7 +172,7 @@ class Advancer:
             setback = setbacks.of_desire(loaded.run.desired)
             if loaded.view.state.is_final or loaded.view.state is setback.state:
                 return
-            await _stop(session, held, loaded, setback)
+            await settlement.stop(session, held=held, loaded=loaded, setback=setback)
         self._announce_all(setback.events)
 
     async def _advance(self, held: Claim, lane: Lane | None) -> "_HandOver | Done | None":
@@ -290,25 +290,9 @@ class Advancer:
         self, held: Claim, todo: Situation, step: Do, result: StepResult, meter: MeteredLLM, began: float
     ) -> Decimal:
         """Journal the step with all that it made true; return the credits it was charged."""
-        duration_ms = self._since(began)
+        done = DoneStep(step=step, todo=todo, result=result, duration_ms=self._since(began))
         async with self._database.transaction() as session:
-            charged = await _bill(session, meter=meter, result=result)
-            entry = _entry(todo, step, result, credits_charged=charged, duration_ms=duration_ms)
-            await journal.record(session, held=held, step_no=todo.run.step_no, entry=entry)
-            if result.task or charged:
-                await _update_task(session, todo=todo, result=result, charged=charged)
-            if result.write:
-                await result.write(session)
-            after = _after(todo.view, step, result)
-            await progress.report(
-                session,
-                project=todo.project,
-                run_id=held.run_id,
-                view=after,
-                stop_code=result.stop_code,
-                events=result.events,
-            )
-        return charged
+            return await settlement.record(session, held=held, done=done, meter=meter)
 
     def _since(self, began: float) -> int:
         """Return the milliseconds since `began`."""
@@ -316,92 +300,13 @@ class Advancer:
 
     async def _set_aside(self, held: Claim, loaded: situation.Loaded, setback: Setback, *, worked_ms: int = 0) -> None:
         async with self._database.transaction() as session:
-            await _stop(session, held, loaded, setback, worked_ms=worked_ms)
+            await settlement.stop(session, held=held, loaded=loaded, setback=setback, worked_ms=worked_ms)
         log.info("run.set_aside", state=setback.state, stop_code=setback.stop_code)
         self._announce_all(setback.events)
 
     def _announce_all(self, events: tuple[Event, ...]) -> None:
         for event in events:
             self._announce(event)
-
-
-async def _bill(session: AsyncSession, *, meter: MeteredLLM, result: StepResult) -> Decimal:
-    """Charge what the step's replies cost, or nothing for those that nobody is to pay for; return the credits."""
-    if result.forgiven is None:
-        return await meter.settle(session)
-    await meter.forgive(session, error_code=result.forgiven)
-    return Decimal(0)
-
-
-async def _stop(
-    session: AsyncSession, held: Claim, loaded: situation.Loaded, setback: Setback, *, worked_ms: int = 0
-) -> None:
-    await journal.stop(
-        session,
-        held=held,
-        state=setback.state,
-        stop_code=setback.stop_code,
-        reason=setback.reason,
-        wake_in_seconds=setback.wake_in_seconds,
-        failures=setback.failures,
-        credits_needed=setback.credits_needed,
-        worked_ms=worked_ms,
-    )
-    if setback.state.is_final:
-        await refining.drop(session, loaded=loaded)
-    after = replace(loaded.view, state=setback.state)
-    await progress.report(
-        session,
-        project=loaded.project,
-        run_id=held.run_id,
-        view=after,
-        stop_code=setback.stop_code,
-        events=setback.events,
-    )
-
-
-def _entry(todo: Situation, step: Do, result: StepResult, *, credits_charged: Decimal, duration_ms: int) -> Entry:
-    return Entry(
-        kind=step.kind,
-        task_key=step.task_key,
-        outcome=result.outcome,
-        output=result.output,
-        credits_charged=credits_charged,
-        duration_ms=duration_ms,
-        phase=result.phase or todo.view.phase,
-        state=result.state,
-        stop_code=result.stop_code,
-        reason=result.reason,
-    )
-
-
-async def _update_task(session: AsyncSession, *, todo: Situation, result: StepResult, charged: Decimal) -> None:
-    if todo.task_key is None:
-        return
-    values: dict[str, object] = {"credits_charged": Task.credits_charged + charged}
-    if result.task:
-        values |= {
-            "stage": result.task.stage,
-            "attempts": result.task.attempts,
-            "rung": result.task.rung,
-            "rung_failures": result.task.rung_failures,
-        }
-    if result.proposal_tree_hash is not None:
-        values |= {"proposal_step": todo.run.step_no, "proposal_tree_hash": result.proposal_tree_hash}
-    if result.feedback is not None:
-        values["feedback"] = result.feedback
-    await session.execute(update(Task).where(Task.id == todo.task.id).values(values))
-
-
-def _after(view: RunView, step: Do, result: StepResult) -> RunView:
-    changed = result.task
-    return replace(
-        view,
-        phase=result.phase or view.phase,
-        state=result.state,
-        tasks=tuple(changed if changed and task.key == changed.key else task for task in view.tasks),
-        last=LastStep(kind=step.kind, outcome=result.outcome),
-    )
 
 
 def _started(todo: Situation, step: Do, bench: Workbench) -> StepStarted:

@@ -19,7 +19,7 @@ from bottega.entrypoints.cli.running import fail, local_username, parse_project_
 from bottega.entrypoints.cli.screen import Screen
 from bottega.entrypoints.cli.watching import Watching
 from bottega.keys.store import providers_kept
-from bottega.orchestration.events import DrivenElsewhere, Event, RunResumed
+from bottega.orchestration.events import DrivenElsewhere, Event, InLine, RunResumed
 from bottega.orchestration.standing import Status
 from bottega.orchestration.state import Phase, RunState, StopCode
 from bottega.projects.tables import Question
@@ -207,7 +207,9 @@ class Build:
         return await self._finish(status)
 
     def _tell_who_works(self, event: Event) -> None:
-        if isinstance(event, DrivenElsewhere):  # of this process alone; all else is read where every process writes it
+        if isinstance(
+            event, DrivenElsewhere | InLine
+        ):  # of this process alone; all else is read where every process writes it
             self._screen.show(event)
 
     async def _until_settled(self, watching: Watching) -> Status:

@@ -10,6 +10,8 @@ from bottega.bootstrap import App
 from bottega.entrypoints.cli.screen import Screen
 from bottega.orchestration.events import RunStopped
 
+REACH_SECONDS = 10.0
+
 
 class Watching:
     """Show what comes after number `after` while the block runs. `stopped` is the last event of that kind."""
@@ -35,10 +37,12 @@ class Watching:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def reach(self, sequence: int) -> None:
-        """Wait until the event of this number has been shown."""
-        while self._seen < sequence:
-            await self._next()
+    async def reach(self, sequence: int, *, within_seconds: float = REACH_SECONDS) -> None:
+        """Wait until the event of this number has been shown; a screen that lags holds nobody up for longer."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_seconds):
+                while self._seen < sequence:
+                    await self._next()
 
     async def wait(self, *, seconds: float) -> None:
         """Wait until something was shown, but no longer than this."""
@@ -64,6 +68,6 @@ class Watching:
                     self._screen.show(told.event)
                 if isinstance(told.event, RunStopped):
                     self.stopped = told.event
-                self._seen = told.sequence
+                self._seen = max(self._seen, told.sequence)  # a step under way has the number of what came before it
                 self._moved.set()
                 self._moved = asyncio.Event()

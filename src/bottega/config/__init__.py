@@ -1,0 +1,42 @@
+"""Settings: the only reader of the environment, and of `.env` in the current folder.
+
+Every name has a default, so that nothing need be set. What is malformed stops the start with one readable list. Domain
+code never sees this folder: the composition root hands it values.
+"""
+
+from bottega.config.groups import (
+    AlertSettings,
+    BillingSettings,
+    CeilingSettings,
+    DatabaseSettings,
+    DeliverySettings,
+    HttpSettings,
+    ModelSettings,
+    PaymentSettings,
+    PlatformSettings,
+    RedisSettings,
+    RefinementSettings,
+    RunnerSettings,
+    SandboxSettings,
+    TelemetrySettings,
+)
+from bottega.config.loading import InvalidSettings, Settings
+
+__all__ = [
+    "AlertSettings",
+    "BillingSettings",
+    "CeilingSettings",
+    "DatabaseSettings",
+    "DeliverySettings",
+    "HttpSettings",
+    "InvalidSettings",
+    "ModelSettings",
+    "PaymentSettings",
+    "PlatformSettings",
+    "RedisSettings",
+    "RefinementSettings",
+    "RunnerSettings",
+    "SandboxSettings",
+    "Settings",
+    "TelemetrySettings",
+]
