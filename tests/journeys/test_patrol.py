@@ -121,7 +121,8 @@ async def test_a_patrol_of_one_lane_leaves_the_other_alone(open_workshop: OpenWo
     only_steps.cancel()
     await asyncio.gather(only_steps, return_exceptions=True)
     async with workshop.app.database.transaction() as session:
-        tokens = dict((await session.execute(select(Run.project_id, Run.lease_token))).tuples().all())
+        rows = (await session.execute(select(Run.project_id, Run.lease_token))).all()
+        tokens = {row.project_id: row.lease_token for row in rows}
     assert tokens == {mine: 1, others: 0}
 
 

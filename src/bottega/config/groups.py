@@ -14,14 +14,14 @@ from bottega.billing.payments.packages import CreditPackage, parse_package
 from bottega.config.values import (
     EncryptionKeys,
     HttpUrl,
+    Model,
     Models,
     Packages,
+    PostgresUrl,
+    RedisUrl,
     Secrets,
+    SecretUrl,
     decoded,
-    model_name,
-    postgres_url,
-    redis_url,
-    secret_url,
 )
 from bottega.llm.types import ModelName
 
@@ -37,7 +37,7 @@ class Group(BaseSettings):
 class DatabaseSettings(Group):
     """PostgreSQL >= 14. Without any of these an embedded server under `bottega_home` is used."""
 
-    database_url: Annotated[str, AfterValidator(postgres_url)] | None = None
+    database_url: PostgresUrl | None = None
     postgres_user: str = "bottega"
     postgres_password: SecretStr = SecretStr("")
     postgres_server: str | None = None
@@ -63,7 +63,7 @@ class ModelSettings(Group):
     openrouter_api_key: SecretStr | None = None
     openrouter_api_key_pool: Secrets = ()
     openrouter_base_url: HttpUrl = "https://openrouter.ai/api/v1"
-    architect_model: Annotated[str, AfterValidator(model_name)] = "google/gemini-3.1-pro-preview"
+    architect_model: Model = "google/gemini-3.1-pro-preview"
     implementer_models: Annotated[Models, Field(min_length=1)] = (
         "openrouter/deepseek/deepseek-v4-flash",
         "openrouter/z-ai/glm-5.3",
@@ -142,7 +142,7 @@ class HttpSettings(Group):
 class RedisSettings(Group):
     """Where Celery's messages go. Without any of these every process drives runs by itself."""
 
-    redis_url: Annotated[str, AfterValidator(redis_url)] | None = None
+    redis_url: RedisUrl | None = None
     redis_host: str | None = None
     redis_port: int = Field(default=6379, ge=1, le=65535)
     redis_db: int = Field(default=0, ge=0)
@@ -226,7 +226,7 @@ class SandboxSettings(Group):
 class AlertSettings(Group):
     """The address is a secret: whoever has it can write where the operator reads."""
 
-    alert_webhook_url: Annotated[SecretStr, AfterValidator(secret_url)] | None = None
+    alert_webhook_url: SecretUrl | None = None
 
 
 class PlatformSettings(Group):

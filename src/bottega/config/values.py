@@ -18,7 +18,7 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def model_name(text: str) -> str:
+def _model_name(text: str) -> str:
     try:
         ModelName.parse(text)
     except UnknownModelName as error:
@@ -33,12 +33,12 @@ def _http_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def secret_url(secret: SecretStr) -> SecretStr:
+def _secret_url(secret: SecretStr) -> SecretStr:
     _http_url(secret.get_secret_value())
     return secret  # as it was written: a slash at its end may matter
 
 
-def postgres_url(text: str) -> str:
+def _postgres_url(text: str) -> str:
     scheme, separator, rest = text.partition("://")
     if not separator or scheme.split("+")[0] not in {"postgres", "postgresql"}:
         raise ValueError("write postgresql://user:password@host:port/database")
@@ -46,7 +46,7 @@ def postgres_url(text: str) -> str:
     return f"postgresql+asyncpg://{server}{mark}{query.replace('sslmode=', 'ssl=')}"  # libpq's name, asyncpg's name
 
 
-def redis_url(text: str) -> str:
+def _redis_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
         raise ValueError("write redis://:password@host:port/number, or rediss:// for TLS")
@@ -92,7 +92,7 @@ def _split_some(value: object) -> object:
     return _split(value)
 
 
-Models = Annotated[tuple[Annotated[str, AfterValidator(model_name)], ...], NoDecode, BeforeValidator(_split)]
+Models = Annotated[tuple[Annotated[str, AfterValidator(_model_name)], ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 Packages = Annotated[
     tuple[Annotated[str, AfterValidator(_package)], ...],
@@ -106,3 +106,7 @@ EncryptionKeys = Annotated[
     BeforeValidator(_split_some),
 ]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
+Model = Annotated[str, AfterValidator(_model_name)]
