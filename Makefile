@@ -63,6 +63,9 @@ test-aider: $(VENV)/.installed-dev $(AIDER) ## refine with the real Aider: insta
 bench-ledger: $(VENV)/.installed-dev ## how many calls a second the ledger pays for, beside pgbench
 	@$(BIN)/python -m benchmarks.ledger $(PROCESSES)
 
+bench-load: $(VENV)/.installed-dev ## a thousand projects at once, and how many steps a second: PARTS="a c" for some of it
+	@$(BIN)/python -m benchmarks.load $(PARTS)
+
 bench-task: $(VENV)/.installed-dev ## what the platform itself costs, against an instant provider
 	@$(BIN)/python -m benchmarks.task
 
@@ -90,4 +93,4 @@ lock: $(UV) ## rewrite the hash-pinned lock files
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help install develop demo run test chaos test-deep test-matrix test-mutations test-aider bench-ledger bench-task check lint format types imports lock clean
+.PHONY: help install develop demo run test chaos test-deep test-matrix test-mutations test-aider bench-ledger bench-load bench-task check lint format types imports lock clean
