@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Engine, TextClause, event
 
 from bottega.bootstrap import App
-from bottega.db.transaction import Autocommit, Rows
+from bottega.db.transaction import Autocommit, Rows, Turns
 from bottega.llm.types import CallObserver, Completion, CompletionRequest, Gateway
 from bottega.sandbox.types import LIMITS, Isolation, Limits, RunResult
 
@@ -24,6 +24,7 @@ GREEN = "..\n-------------------------------------------------------------------
 RED = "F..\nAssertionError: {marker}\n\nRan 3 tests in 0.001s\n\nFAILED (failures=1)\n"
 _PLANTED = re.compile(rb"raise AssertionError\('([0-9a-f]{16})'\)")
 _LAG_SECONDS = 0.01
+CONNECTIONS = 10  # as many as a Database has
 
 
 @dataclass(slots=True)
@@ -76,7 +77,7 @@ class Counts:
 
 class _CountedAutocommit(Autocommit):
     def __init__(self, app: App, counts: Counts) -> None:
-        super().__init__(app.database.engine)
+        super().__init__(app.database.engine, turns=Turns(CONNECTIONS))
         self._counts = counts
 
     async def execute(self, statement: TextClause, given: Mapping[str, Any]) -> Rows:

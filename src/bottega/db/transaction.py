@@ -8,6 +8,8 @@ What is atomic in one statement may be a transaction of its own, in one round tr
 ledger's hot path, and offers of a session only what that needs.
 """
 
+import asyncio
+import builtins
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,7 +19,7 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import TextClause
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, TimeoutError  # noqa: A004  # an SQLAlchemyError, unlike Python's
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
@@ -25,6 +27,7 @@ _open: ContextVar[int] = ContextVar("open_transactions", default=0)
 
 
 _AFTER_COMMIT = "after_commit"
+_TURN_SECONDS = 300.0  # to wait for a connection: where a thousand want one, a late turn is no fault
 
 
 def after_commit(session: AsyncSession, call: Callable[[], None]) -> None:
@@ -43,20 +46,37 @@ class Database:
     def __init__(self, *, url: str, pool_size: int = 10) -> None:
         self.engine = create_async_engine(
             url,
-            pool_size=pool_size,
+            pool_size=pool_size + 1,  # one is for `aside`
             max_overflow=0,
             pool_pre_ping=False,
             hide_parameters=True,  # they hold what people and models wrote, and errors are logged
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
-        self.autocommit = Autocommit(self.engine)
+        alone = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._reading = async_sessionmaker(alone, expire_on_commit=False, autoflush=False)
+        self._turns = Turns(pool_size)
+        self.autocommit = Autocommit(self.engine, turns=self._turns)
+        self.aside = Autocommit(self.engine, turns=Turns(1))  # for what must not wait behind everybody's work
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """Lend a session for statements that only read: each sees what is committed when it starts, as in `transaction`.
+
+        It saves the two round trips of a beginning and an end. What a statement writes would stay written.
+        """
+        mark = _open.set(_open.get() + 1)
+        try:
+            async with self._turns.one(), self._reading() as session:
+                yield session
+        finally:
+            _open.reset(mark)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """Commit when the block ends, roll back when it raises."""
         mark = _open.set(_open.get() + 1)
         try:
-            async with self._sessions() as session, session.begin():
+            async with self._turns.one(), self._sessions() as session, session.begin():
                 yield session
         finally:
             _open.reset(mark)
@@ -67,6 +87,29 @@ class Database:
         await self.engine.dispose()
 
 
+class Turns:
+    """Who may have a connection, in the order in which they came.
+
+    The pool itself lets whoever comes at the right moment pass those who wait, for ever where hundreds do.
+    """
+
+    def __init__(self, connections: int) -> None:
+        self._free = asyncio.Semaphore(connections)
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """Raise TimeoutError, as the pool would, after minutes without a turn."""
+        try:
+            async with asyncio.timeout(_TURN_SECONDS):
+                await self._free.acquire()
+        except builtins.TimeoutError as error:
+            raise TimeoutError(f"no connection was free for {_TURN_SECONDS:.0f} s") from error
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
 class Autocommit:
     """Statements that stand alone: each one round trip, and committed when it returns.
 
@@ -74,11 +117,16 @@ class Autocommit:
     transaction with one statement in it. Parameters take their types from the statement's casts and columns.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, turns: Turns) -> None:
         self._engine = engine
+        self._turns = turns
 
     async def execute(self, statement: TextClause, given: Mapping[str, Any]) -> "Rows":
         """Raise DBAPIError for whatever the driver raises (IntegrityError for a broken rule), as a session does."""
+        async with self._turns.one():
+            return await self._execute(statement, given)
+
+    async def _execute(self, statement: TextClause, given: Mapping[str, Any]) -> "Rows":
         sql, names = _numbered(statement.text)
         pooled = await self._engine.raw_connection()
         driver = pooled.driver_connection
@@ -107,6 +155,9 @@ class Rows:
 
     def __init__(self, records: Sequence[Mapping[str, Any]]) -> None:
         self._records = records
+
+    def all(self) -> "list[Row]":
+        return [Row(record) for record in self._records]
 
     def one_or_none(self) -> "Row | None":
         if len(self._records) > 1:

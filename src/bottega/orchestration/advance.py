@@ -23,7 +23,7 @@ from bottega.orchestration import journal, progress, refining, setbacks, situati
 from bottega.orchestration.decide import Do, Done, Wait, decide
 from bottega.orchestration.doorbell import Doorbell, Lane
 from bottega.orchestration.events import Announce, Event, ProviderTrouble, StepStarted
-from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS, heartbeat
+from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS, Pulse
 from bottega.orchestration.journal import Claim, Entry, LeaseLost, operation_key
 from bottega.orchestration.setbacks import Setback
 from bottega.orchestration.state import LastStep, RunState, RunView, StepKind, StopCode, TaskStatus
@@ -95,7 +95,7 @@ class Advancer:
         self._announce = announce
         self._doorbell = doorbell
         self._runs_at_once_per_person = runs_at_once_per_person
-        self._heartbeat_seconds = heartbeat_seconds
+        self._pulse = Pulse(database=bench.database, every_seconds=heartbeat_seconds)
 
     async def drive(self, run_id: uuid.UUID, *, shift: Shift | None = None) -> Advanced:
         """Advance a run until it must wait for something that is not a step, or is for others to go on with."""
@@ -106,18 +106,23 @@ class Advancer:
             held = await journal.claim(session, run_id=run_id, owner=self._owner, at_once=self._runs_at_once_per_person)
         if held is None:
             return Advanced.BUSY
+        with self._pulse.keeping(held):
+            following = await self._drive(held, shift)
+        if following is None:
+            return Advanced.STOPPED
+        self._doorbell.ring(run_id, lane=following.lane)
+        return Advanced.HANDED_OVER
+
+    async def _drive(self, held: Claim, shift: Shift) -> _HandOver | None:
         following: _HandOver | None = None
         try:
             await self._orphan_calls(held)
             following = await self._go_through(held, shift)
         except LeaseLost:
-            log.warning("run.lease.lost", run_id=str(run_id), lease_token=held.lease_token)
+            log.warning("run.lease.lost", run_id=str(held.run_id), lease_token=held.lease_token)
         finally:
             await asyncio.shield(self._leave(held, following))
-        if following is None:
-            return Advanced.STOPPED
-        self._doorbell.ring(run_id, lane=following.lane)
-        return Advanced.HANDED_OVER
+        return following
 
     async def _go_through(self, held: Claim, shift: Shift) -> _HandOver | None:
         """Do step after step; return who goes on, or None where nothing does."""
@@ -206,7 +211,7 @@ class Advancer:
         self._announce(_started(todo, step, self._bench))
         began = self._clock.monotonic()
         try:
-            async with heartbeat(self._database, held=held, every_seconds=self._heartbeat_seconds):
+            async with self._pulse.minding(held):
                 result = await EXECUTORS[step.kind](todo, self._bench)
             await self._journal(held, todo, step, result, meter, began)
         except asyncio.CancelledError:

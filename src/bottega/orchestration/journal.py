@@ -6,6 +6,7 @@ run on: one transaction, which also settles what the step's model calls owe. The
 """
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from bottega.core.errors import AppError
+from bottega.db.transaction import Autocommit
 from bottega.orchestration.doorbell import Lane
 from bottega.orchestration.state import Phase, RunState, StopCode
 from bottega.orchestration.tables import Run
@@ -81,15 +83,29 @@ async def claim(session: AsyncSession, *, run_id: uuid.UUID, owner: str, at_once
     return None if lease_token is None else Claim(run_id=run_id, lease_token=lease_token)
 
 
-async def extend(session: AsyncSession, *, held: Claim) -> str | None:
-    """Extend the lease; return what is desired of the run (run, pause or cancel), or None when the lease is gone."""
-    statement = (
-        update(Run)
-        .where(Run.id == held.run_id, Run.lease_token == held.lease_token)
-        .values(lease_until=func.clock_timestamp() + LEASE)
-        .returning(Run.desired)
-    )
-    return (await session.execute(statement)).scalar_one_or_none()
+async def extend(at: Autocommit, *, held: Sequence[Claim]) -> dict[Claim, str | None]:
+    """Extend leases, and return of each run what is desired (run, pause or cancel), or None when the lease is gone.
+
+    A row that somebody writes at this moment is passed over: it is being journaled, which renews its lease, or given up.
+    """
+    given = {"ids": [claim.run_id for claim in held], "tokens": [claim.lease_token for claim in held], "lease": LEASE}
+    rows = (await at.execute(_EXTEND, given)).all()
+    return {Claim(run_id=row.id, lease_token=row.token): row.desired for row in rows}
+
+
+# What is told is as the statement found it: a run that was claimed by another meanwhile is told of at the next beat.
+_EXTEND = text("""
+WITH held AS (
+    SELECT id, token FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS bigint[])) AS given (id, token)
+), free AS (
+    SELECT runs.id FROM runs JOIN held ON runs.id = held.id AND runs.lease_token = held.token
+    FOR UPDATE OF runs SKIP LOCKED
+), extended AS (
+    UPDATE runs SET lease_until = clock_timestamp() + CAST(:lease AS interval) FROM free WHERE runs.id = free.id
+)
+SELECT held.id, held.token, CASE WHEN runs.lease_token = held.token THEN runs.desired END AS desired
+FROM held LEFT JOIN runs ON runs.id = held.id
+""")
 
 
 async def release(session: AsyncSession, *, held: Claim) -> str | None:

@@ -8,6 +8,7 @@ is released at once instead of being waited for.
 
 import asyncio
 import contextlib
+import math
 import os
 import socket
 import uuid
@@ -29,6 +30,7 @@ from bottega.orchestration.tables import Run
 
 BUSY_POLL_SECONDS = 1.0
 REFUSED_FOR_GOOD = 2  # once may be somebody who was quicker; then the lease says so
+TOGETHER_SECONDS = 0.1  # runs that end within it make room together: a thousand that end are not a thousand looks
 LOOK_AGAIN_SECONDS = 5.0  # while a run is not due, somebody may pause, cancel or resume it
 AT_ONCE = 64
 GRACE_SECONDS = 20.0  # for the steps under way, when a patrol ends
@@ -79,6 +81,7 @@ class InProcessRunner:
         self._clock = clock
         self._at_once_per_person = at_once_per_person
         self._rung = asyncio.Event()
+        self._room_is_told = False
 
     def ring(self, run_id: uuid.UUID, *, lane: Lane) -> None:  # noqa: ARG002  # the rows say which run, and for whom
         """Look at once what is due."""
@@ -122,10 +125,14 @@ class InProcessRunner:
         """
         shift = shift or Shift()
         driven: dict[uuid.UUID, asyncio.Task[Advanced]] = {}
+        mended_at = -math.inf
         try:
             while True:
                 self._rung.clear()
                 _drop_ended(driven)
+                if self._clock.monotonic() >= mended_at + every_seconds:
+                    await self._mend()
+                    mended_at = self._clock.monotonic()
                 if room := at_once - len(driven):
                     for run_id in await self._look(room, except_for=tuple(driven), overdue_seconds=overdue_seconds):
                         driven[run_id] = task = asyncio.create_task(self._advancer.drive(run_id, shift=shift))
@@ -137,8 +144,14 @@ class InProcessRunner:
 
     def _look_again(self, ended: "asyncio.Task[Advanced]") -> None:
         """There is room for another run; for one that failed for no known reason there is time."""
-        if not ended.cancelled() and ended.exception() is None:
-            self._rung.set()
+        if self._room_is_told or ended.cancelled() or ended.exception() is not None:
+            return
+        self._room_is_told = True
+        asyncio.get_running_loop().call_later(TOGETHER_SECONDS, self._tell_of_room)
+
+    def _tell_of_room(self) -> None:
+        self._room_is_told = False
+        self._rung.set()
 
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -147,15 +160,21 @@ class InProcessRunner:
 
     async def _look(self, room: int, *, except_for: Sequence[uuid.UUID], overdue_seconds: float) -> Sequence[uuid.UUID]:
         try:
-            await self._wake_funded()
-            await self._evict_dead()
-            async with self._database.transaction() as session:
+            async with self._database.reading() as session:
                 given = {"at_once": self._at_once_per_person, "room": room, "overdue": overdue_seconds}
                 found = await session.scalars(_DUE, given | {"except_for": list(except_for)})
                 return found.all()
         except (OSError, SQLAlchemyError) as error:
             log.warning("runner.patrol.missed", reason=str(error))
             return ()
+
+    async def _mend(self) -> None:
+        """Set going what nobody rings for: runs whose credits came back, and those of the dead."""
+        try:
+            await self._wake_funded()
+            await self._evict_dead()
+        except (OSError, SQLAlchemyError) as error:
+            log.warning("runner.patrol.missed", reason=str(error))
 
     async def _wake_funded(self) -> None:
         async with self._database.transaction() as session:
