@@ -25,15 +25,15 @@ from benchmarks.processes import ROOT, Provider, Server, provider
 from benchmarks.task import Row, table
 from rich.console import Console
 from sqlalchemy import text
+from tests.fakes.redis_server import RedisServer
+from tests.journeys import scripts
+from tests.journeys.conftest import scripted
 
 from bottega.bootstrap import App, open_app
 from bottega.core.clock import SystemClock
 from bottega.core.log import configure_logging
 from bottega.db.embedded import EmbeddedPostgres
 from bottega.db.migrate import upgrade
-from tests.fakes.redis_server import RedisServer
-from tests.journeys import scripts
-from tests.journeys.conftest import scripted
 
 WAITING, WAITING_SECONDS = 1_000, 10.0
 PLANS, PLANS_SECONDS = 10, 5.0

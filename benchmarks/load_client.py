@@ -16,7 +16,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -25,16 +25,16 @@ from benchmarks.instant_provider import brief
 from benchmarks.load_parts import CpuWatch, InstantSandbox, Lag, WatchedModel, count_on, watching_the_loop
 from benchmarks.processes import own_bytes
 from sqlalchemy import text
+from tests.journeys import scripts
+from tests.journeys.conftest import scripted, settings_for
+from tests.journeys.working import with_redis
 
 from bottega.bootstrap import App, Pace, open_app
 from bottega.config import ModelSettings, RunnerSettings, Settings
 from bottega.core.log import configure_logging
 from bottega.entrypoints.worker.process import work
 from bottega.orchestration.doorbell import Lane
-from bottega.orchestration.events import Event, StepStarted
-from tests.journeys import scripts
-from tests.journeys.conftest import scripted, settings_for
-from tests.journeys.working import with_redis
+from bottega.orchestration.events import Announce, Event, StepStarted
 
 BEAT_SECONDS = 5.0  # twice as often as the product: most leases are extended while a model thinks
 LOOK_SECONDS = 0.25
@@ -247,7 +247,7 @@ async def waited_ms(app: App, bell: Bell, begun: "asyncio.Queue[float]", *, user
     return waited
 
 
-def first_steps(tell):  # type: ignore[no-untyped-def]
+def first_steps(tell: Callable[[float], object]) -> Announce:
     def hear(told: Event) -> None:
         if isinstance(told, StepStarted) and told.kind == "gather":
             tell(time.monotonic())
@@ -269,4 +269,4 @@ PARTS = {"plans": plans, "builds": builds, "soon": soon, "worker": worker}
 if __name__ == "__main__":
     configure_logging(level="WARNING")
     given = Orders(**json.loads(sys.stdin.readline()))
-    print(json.dumps(asyncio.run(PARTS[given.part](given))), flush=True)  # type: ignore[operator]
+    print(json.dumps(asyncio.run(PARTS[given.part](given))), flush=True)

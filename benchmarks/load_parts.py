@@ -1,4 +1,4 @@
-"""What the processes of `benchmarks.load` are made of: a sandbox that answers at once, and what is watched of a process.
+"""What `benchmarks.load` is made of: a sandbox that answers at once, and what is watched of a process.
 
 The model and the sandbox cost nothing but what they are seen to use: the question is what the platform costs beside
 them. Neither ever gives the loop away, so the CPU time that passes inside them is theirs alone.

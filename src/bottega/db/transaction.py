@@ -60,7 +60,7 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """Lend a session for statements that only read: each sees what is committed when it starts, as in `transaction`.
+        """Lend a session for statements that only read: each sees what is committed when it starts.
 
         It saves the two round trips of a beginning and an end. What a statement writes would stay written.
         """

@@ -12,10 +12,10 @@ from decimal import Decimal
 from enum import StrEnum
 
 import structlog
-from sqlalchemy import update
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bottega.billing.ledger import orphan_started
+from bottega.billing.ledger import has_started, orphan_started
 from bottega.billing.metering import MeteredLLM, Metering
 from bottega.core.clock import Clock
 from bottega.llm.errors import ProviderError
@@ -29,7 +29,6 @@ from bottega.orchestration.setbacks import Setback
 from bottega.orchestration.state import LastStep, RunState, RunView, StepKind, StopCode, TaskStatus
 from bottega.orchestration.steps.catalogue import EXECUTORS, lane_of, model_of
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench
-from bottega.orchestration.tables import Run, Task
 
 log = structlog.get_logger()
 
@@ -102,8 +101,9 @@ class Advancer:
         shift = shift or Shift()
         if shift.is_over:
             return Advanced.BUSY
-        async with self._database.transaction() as session:
-            held = await journal.claim(session, run_id=run_id, owner=self._owner, at_once=self._runs_at_once_per_person)
+        held = await journal.claim(
+            self._database.autocommit, run_id=run_id, owner=self._owner, at_once=self._runs_at_once_per_person
+        )
         if held is None:
             return Advanced.BUSY
         with self._pulse.keeping(held):
@@ -143,12 +143,15 @@ class Advancer:
 
     async def _orphan_calls(self, held: Claim) -> None:
         """Write off the calls an earlier holder of the lease had under way: their answers are lost."""
-        async with self._database.transaction() as session:
-            run = await session.get_one(Run, held.run_id)
-            await orphan_started(session, operation_key=operation_key(run))
+        key = operation_key(held.run_id, held.step_no)
+        if await has_started(self._database.autocommit, operation_key=key):
+            async with self._database.transaction() as session:
+                await orphan_started(session, operation_key=key)
 
     async def _release(self, held: Claim) -> None:
         """Give the lease back. A wish that came while the last step was being journaled is granted at this moment."""
+        if await journal.release_unwished(self._database.autocommit, held=held):
+            return
         async with self._database.transaction() as session:
             desired = await journal.release(session, held=held)
             if desired in {None, "run"}:
@@ -162,7 +165,7 @@ class Advancer:
 
     async def _advance(self, held: Claim, lane: Lane | None) -> "_HandOver | Done | None":
         """Do one step; return None where another may follow at once, and otherwise why none does."""
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             loaded = await situation.load(session, run_id=held.run_id, minimum_credits=self._minimum_credits)
             following = await self._next(session, held, loaded, lane)
         match following:
@@ -200,7 +203,7 @@ class Advancer:
         return self._metering.account(
             user_id=loaded.run.user_id,
             project_id=loaded.project.id,
-            operation_key=operation_key(loaded.run),
+            operation_key=operation_key(loaded.run.id, loaded.run.step_no),
             lease_token=held.lease_token,
             task_key=step.task_key,
             on_retry=self._tell_retry,
@@ -328,19 +331,32 @@ def _entry(todo: Situation, step: Do, result: StepResult, *, credits_charged: De
 async def _update_task(session: AsyncSession, *, todo: Situation, result: StepResult, charged: Decimal) -> None:
     if todo.task_key is None:
         return
-    values: dict[str, object] = {"credits_charged": Task.credits_charged + charged}
-    if result.task:
-        values |= {
-            "stage": result.task.stage,
-            "attempts": result.task.attempts,
-            "rung": result.task.rung,
-            "rung_failures": result.task.rung_failures,
-        }
-    if result.proposal_tree_hash is not None:
-        values |= {"proposal_step": todo.run.step_no, "proposal_tree_hash": result.proposal_tree_hash}
-    if result.feedback is not None:
-        values["feedback"] = result.feedback
-    await session.execute(update(Task).where(Task.id == todo.task.id).values(values))
+    task, proposal = result.task, result.proposal_tree_hash
+    given = {
+        "id": todo.task.id,
+        "charged": charged,
+        "stage": task and task.stage,
+        "attempts": task and task.attempts,
+        "rung": task and task.rung,
+        "rung_failures": task and task.rung_failures,
+        "proposal_step": None if proposal is None else todo.run.step_no,
+        "proposal_tree_hash": proposal,
+        "feedback": result.feedback,
+    }
+    await session.execute(_UPDATE_TASK, given)
+
+
+_UPDATE_TASK = text("""
+UPDATE tasks SET credits_charged = credits_charged + :charged,
+    stage = COALESCE(CAST(:stage AS varchar), stage),
+    attempts = COALESCE(CAST(:attempts AS int), attempts),
+    rung = COALESCE(CAST(:rung AS int), rung),
+    rung_failures = COALESCE(CAST(:rung_failures AS int), rung_failures),
+    proposal_step = COALESCE(CAST(:proposal_step AS int), proposal_step),
+    proposal_tree_hash = COALESCE(CAST(:proposal_tree_hash AS varchar), proposal_tree_hash),
+    feedback = COALESCE(CAST(:feedback AS text), feedback)
+WHERE id = :id
+""")
 
 
 def _after(view: RunView, step: Do, result: StepResult) -> RunView:

@@ -7,18 +7,17 @@ run on: one transaction, which also settles what the step's model calls owe. The
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Interval, bindparam, func, or_, select, text, update
+from sqlalchemy import Interval, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from bottega.core.errors import AppError
-from bottega.db.transaction import Autocommit
+from bottega.db.transaction import Autocommit, Execution
 from bottega.orchestration.doorbell import Lane
 from bottega.orchestration.state import Phase, RunState, StopCode
 from bottega.orchestration.tables import Run
@@ -38,6 +37,7 @@ class LeaseLost(AppError):
 class Claim:
     run_id: uuid.UUID
     lease_token: int
+    step_no: int = field(default=0, compare=False)  # the run was at when it was claimed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,37 +56,35 @@ class Entry:
     reason: str | None
 
 
-async def claim(session: AsyncSession, *, run_id: uuid.UUID, owner: str, at_once: int = 100) -> Claim | None:
+async def claim(at: Execution, *, run_id: uuid.UUID, owner: str, at_once: int = 100) -> Claim | None:
     """Take the lease of a run that is ready and due, or return None. Also to pause or cancel it, if that is desired.
 
     `at_once` is how many runs of one person may be under way. Two claims at one moment may exceed it by one: it keeps
     people from crowding each other out, and no truth hangs on it.
     """
-    now = func.clock_timestamp()
-    other = aliased(Run)
-    under_way = select(func.count()).where(
-        other.user_id == Run.user_id, other.lease_owner.is_not(None), other.lease_until > now, other.id != Run.id
-    )
-    statement = (
-        update(Run)
-        .where(
-            Run.id == run_id,
-            Run.state == RunState.READY,
-            Run.wake_at <= now,
-            or_(Run.lease_until.is_(None), Run.lease_until < now),
-            under_way.correlate(Run).scalar_subquery() < at_once,
-        )
-        .values(lease_owner=owner, lease_token=Run.lease_token + 1, lease_until=now + LEASE, claims=Run.claims + 1)
-        .returning(Run.lease_token)
-    )
-    lease_token = (await session.execute(statement)).scalar_one_or_none()
-    return None if lease_token is None else Claim(run_id=run_id, lease_token=lease_token)
+    given = {"run_id": run_id, "owner": owner, "at_once": at_once, "lease": LEASE}
+    row = (await at.execute(_CLAIM, given)).one_or_none()
+    return None if row is None else Claim(run_id=run_id, lease_token=row.lease_token, step_no=row.step_no)
+
+
+_CLAIM = text("""
+UPDATE runs SET lease_owner = :owner, lease_token = lease_token + 1, claims = claims + 1,
+    lease_until = clock_timestamp() + CAST(:lease AS interval)
+WHERE id = :run_id AND state = 'ready' AND wake_at <= clock_timestamp()
+  AND (lease_until IS NULL OR lease_until < clock_timestamp())
+  AND (
+    SELECT count(*) FROM runs AS other
+    WHERE other.user_id = runs.user_id AND other.lease_owner IS NOT NULL AND other.lease_until > clock_timestamp()
+      AND other.id <> runs.id
+  ) < :at_once
+RETURNING lease_token, step_no
+""")
 
 
 async def extend(at: Autocommit, *, held: Sequence[Claim]) -> dict[Claim, str | None]:
     """Extend leases, and return of each run what is desired (run, pause or cancel), or None when the lease is gone.
 
-    A row that somebody writes at this moment is passed over: it is being journaled, which renews its lease, or given up.
+    A row that somebody writes at this moment is passed over: it is being journaled, which renews its lease.
     """
     given = {"ids": [claim.run_id for claim in held], "tokens": [claim.lease_token for claim in held], "lease": LEASE}
     rows = (await at.execute(_EXTEND, given)).all()
@@ -105,6 +103,18 @@ WITH held AS (
 )
 SELECT held.id, held.token, CASE WHEN runs.lease_token = held.token THEN runs.desired END AS desired
 FROM held LEFT JOIN runs ON runs.id = held.id
+""")
+
+
+async def release_unwished(at: Execution, *, held: Claim) -> bool:
+    """Give the lease back where nobody wishes the run to pause or end; tell whether that was so."""
+    given = {"run_id": held.run_id, "lease_token": held.lease_token}
+    return (await at.execute(_RELEASE_UNWISHED, given)).one_or_none() is not None
+
+
+_RELEASE_UNWISHED = text("""
+UPDATE runs SET lease_until = NULL, lease_owner = NULL
+WHERE id = :run_id AND lease_token = :lease_token AND desired = 'run' RETURNING id
 """)
 
 
@@ -249,6 +259,6 @@ async def live_run(session: AsyncSession, *, project_id: uuid.UUID) -> Run | Non
     return (await session.scalars(statement)).one_or_none()
 
 
-def operation_key(run: Run) -> str:
+def operation_key(run_id: uuid.UUID, step_no: int) -> str:
     """Name the step under way, for the calls that are made for it."""
-    return f"{run.id}:{run.step_no}"
+    return f"{run_id}:{step_no}"

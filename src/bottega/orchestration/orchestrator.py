@@ -246,7 +246,7 @@ class ModelOrchestrator:
             await journal.seize(session, run=loaded.run)
             await _grant(session, loaded, setbacks.of_desire(desired))
         async with self._database.transaction() as session:  # after it: a runner's journal locks calls before runs
-            await orphan_started(session, operation_key=journal.operation_key(loaded.run))
+            await orphan_started(session, operation_key=journal.operation_key(loaded.run.id, loaded.run.step_no))
 
     async def resume(self, *, user_id: int, project_id: uuid.UUID) -> None:
         """Go on from the same step, whatever it stopped for. A stuck task gets another round at the strongest model.

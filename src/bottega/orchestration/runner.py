@@ -186,7 +186,7 @@ class InProcessRunner:
     async def _due(self, run_id: uuid.UUID) -> _Due:
         wait = func.extract("epoch", Run.wake_at - func.clock_timestamp())
         statement = select(Run.state, wait, Run.lease_owner).where(Run.id == run_id)
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             state, seconds, owner = (await session.execute(statement)).one()
         return _Due(state=RunState(state), wait_seconds=float(seconds), lease_owner=owner)
 
