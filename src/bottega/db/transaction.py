@@ -66,7 +66,7 @@ class Database:
         """
         mark = _open.set(_open.get() + 1)
         try:
-            async with self._turns.one(), self._reading() as session:
+            async with self._turns.one(), _closed(self._reading()) as session:
                 yield session
         finally:
             _open.reset(mark)
@@ -76,8 +76,9 @@ class Database:
         """Commit when the block ends, roll back when it raises."""
         mark = _open.set(_open.get() + 1)
         try:
-            async with self._turns.one(), self._sessions() as session, session.begin():
+            async with self._turns.one(), _closed(self._sessions()) as session:
                 yield session
+                await session.commit()
         finally:
             _open.reset(mark)
         for call in session.info.get(_AFTER_COMMIT, ()):
@@ -85,6 +86,17 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+@asynccontextmanager
+async def _closed(session: AsyncSession) -> AsyncIterator[AsyncSession]:
+    """Close the session at the end; what it did not commit is rolled back, whoever is cancelled meanwhile."""
+    try:
+        yield session
+    except BaseException:
+        await asyncio.shield(asyncio.ensure_future(session.close()))
+        raise
+    await session.close()  # it has nothing to wait for, so it needs no task of its own
 
 
 class Turns:
