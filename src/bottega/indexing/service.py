@@ -85,7 +85,10 @@ class CodebaseIndexingService:
 
         What was not prepared, or was prepared from another content, is parsed here.
         """
-        version = await _next_version(session, project_id)  # first: it also makes writers of one project take turns
+        is_ready = any(text is not None for text in changed.values())
+        version = await _next_version(
+            session, project_id, is_ready=is_ready
+        )  # first: it also makes writers of one project take turns
         gone = [path for path, text in changed.items() if text is None]
         if gone:
             await session.execute(
@@ -99,7 +102,8 @@ class CodebaseIndexingService:
                 rows.append(_row(project_id=project_id, path=path, file=file, version=version))
         if rows:
             await _upsert(session, rows)
-        await _tell_status(session, project_id)
+        if not is_ready:
+            await _tell_status(session, project_id)
         return version
 
     async def search(self, *, project_id: uuid.UUID, query: str, limit: int = 10) -> tuple[SearchHit, ...]:
@@ -143,16 +147,18 @@ def _indexed(path: str, text: str) -> IndexedFile:
     )
 
 
-async def _next_version(session: AsyncSession, project_id: uuid.UUID) -> int:
-    version: int = (await session.execute(_NEXT_VERSION, {"project_id": project_id})).scalar_one()
+async def _next_version(session: AsyncSession, project_id: uuid.UUID, *, is_ready: bool) -> int:
+    version: int = (await session.execute(_NEXT_VERSION, {"project_id": project_id, "is_ready": is_ready})).scalar_one()
     return version
 
 
 # Every commit and every search runs these: they are built once.
 _VERSION = select(Project.index_version).where(Project.id == bindparam("of_project"))
-_NEXT_VERSION = sql(
-    "UPDATE projects SET index_version = index_version + 1 WHERE id = :project_id RETURNING index_version"
-)
+_NEXT_VERSION = sql("""
+UPDATE projects SET index_version = index_version + 1,
+    codebase_index_status = CASE WHEN :is_ready THEN 'ready' ELSE codebase_index_status END
+WHERE id = :project_id RETURNING index_version
+""")
 _TELL_STATUS = sql("""
 UPDATE projects SET codebase_index_status =
     CASE WHEN EXISTS (SELECT FROM code_chunks WHERE project_id = :project_id) THEN 'ready' ELSE 'empty' END

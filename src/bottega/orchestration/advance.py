@@ -12,7 +12,6 @@ from decimal import Decimal
 from enum import StrEnum
 
 import structlog
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.billing.ledger import has_started, orphan_started
@@ -24,7 +23,7 @@ from bottega.orchestration.decide import Do, Done, Wait, decide
 from bottega.orchestration.doorbell import Doorbell, Lane
 from bottega.orchestration.events import Announce, Event, ProviderTrouble, StepStarted
 from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS, Pulse
-from bottega.orchestration.journal import Claim, Entry, LeaseLost, operation_key
+from bottega.orchestration.journal import Claim, Entry, LeaseLost, TaskMoves, operation_key
 from bottega.orchestration.setbacks import Setback
 from bottega.orchestration.state import LastStep, RunState, RunView, StepKind, StopCode, TaskStatus
 from bottega.orchestration.steps.catalogue import EXECUTORS, lane_of, model_of
@@ -252,8 +251,6 @@ class Advancer:
             charged = await _bill(session, meter=meter, result=result)
             entry = _entry(todo, step, result, credits_charged=charged, duration_ms=duration_ms)
             await journal.record(session, held=held, step_no=todo.run.step_no, entry=entry)
-            if result.task or charged:
-                await _update_task(session, todo=todo, result=result, charged=charged)
             if result.write:
                 await result.write(session)
             after = _after(todo.view, step, result)
@@ -325,38 +322,24 @@ def _entry(todo: Situation, step: Do, result: StepResult, *, credits_charged: De
         state=result.state,
         stop_code=result.stop_code,
         reason=result.reason,
+        task=_moves(todo, result),
     )
 
 
-async def _update_task(session: AsyncSession, *, todo: Situation, result: StepResult, charged: Decimal) -> None:
+def _moves(todo: Situation, result: StepResult) -> TaskMoves | None:
     if todo.task_key is None:
-        return
+        return None
     task, proposal = result.task, result.proposal_tree_hash
-    given = {
-        "id": todo.task.id,
-        "charged": charged,
-        "stage": task and task.stage,
-        "attempts": task and task.attempts,
-        "rung": task and task.rung,
-        "rung_failures": task and task.rung_failures,
-        "proposal_step": None if proposal is None else todo.run.step_no,
-        "proposal_tree_hash": proposal,
-        "feedback": result.feedback,
-    }
-    await session.execute(_UPDATE_TASK, given)
-
-
-_UPDATE_TASK = text("""
-UPDATE tasks SET credits_charged = credits_charged + :charged,
-    stage = COALESCE(CAST(:stage AS varchar), stage),
-    attempts = COALESCE(CAST(:attempts AS int), attempts),
-    rung = COALESCE(CAST(:rung AS int), rung),
-    rung_failures = COALESCE(CAST(:rung_failures AS int), rung_failures),
-    proposal_step = COALESCE(CAST(:proposal_step AS int), proposal_step),
-    proposal_tree_hash = COALESCE(CAST(:proposal_tree_hash AS varchar), proposal_tree_hash),
-    feedback = COALESCE(CAST(:feedback AS text), feedback)
-WHERE id = :id
-""")
+    return TaskMoves(
+        id=todo.task.id,
+        stage=task.stage if task else None,
+        attempts=task.attempts if task else None,
+        rung=task.rung if task else None,
+        rung_failures=task.rung_failures if task else None,
+        proposal_step=None if proposal is None else todo.run.step_no,
+        proposal_tree_hash=proposal,
+        feedback=result.feedback,
+    )
 
 
 def _after(view: RunView, step: Do, result: StepResult) -> RunView:

@@ -41,8 +41,25 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskMoves:
+    """What a step made of its task. None leaves a thing as it is."""
+
+    id: uuid.UUID
+    stage: str | None = None
+    attempts: int | None = None
+    rung: int | None = None
+    rung_failures: int | None = None
+    proposal_step: int | None = None
+    proposal_tree_hash: str | None = None
+    feedback: str | None = None
+
+
+_NO_TASK = TaskMoves(id=uuid.UUID(int=0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One journaled step and where the run goes from here."""
+    """One journaled step, where the run goes from here, and what the step made of its task."""
 
     kind: str
     task_key: str | None
@@ -54,6 +71,7 @@ class Entry:
     state: RunState
     stop_code: StopCode | None
     reason: str | None
+    task: TaskMoves | None = None
 
 
 async def claim(at: Execution, *, run_id: uuid.UUID, owner: str, at_once: int = 100) -> Claim | None:
@@ -173,12 +191,26 @@ async def record(session: AsyncSession, *, held: Claim, step_no: int, entry: Ent
         "is_final": entry.state.is_final,
         "stop_code": entry.stop_code,
         "reason": entry.reason,
+        **_moves(entry.task or _NO_TASK),
     }
     if (await session.execute(_RECORD, given)).scalar_one_or_none() is None:
         raise LeaseLost
 
 
-# One statement: the step is inserted by what moves the run on, and by nothing where the fence does not hold.
+def _moves(task: TaskMoves) -> dict[str, object]:
+    return {
+        "task_id": task.id,
+        "stage": task.stage,
+        "attempts": task.attempts,
+        "rung": task.rung,
+        "rung_failures": task.rung_failures,
+        "proposal_step": task.proposal_step,
+        "proposal_tree_hash": task.proposal_tree_hash,
+        "feedback": task.feedback,
+    }
+
+
+# One statement: step and task are written by what moves the run on, and by nothing where the fence does not hold.
 _RECORD = text(
     """
     WITH moved AS (
@@ -189,6 +221,17 @@ _RECORD = text(
             finished_at = CASE WHEN :is_final THEN clock_timestamp() END
         WHERE id = :run_id AND lease_token = :lease_token AND step_no = :step_no
         RETURNING id
+    ), task AS (
+        UPDATE tasks
+        SET credits_charged = credits_charged + :credits_charged,
+            stage = COALESCE(CAST(:stage AS varchar), stage),
+            attempts = COALESCE(CAST(:attempts AS int), attempts),
+            rung = COALESCE(CAST(:rung AS int), rung),
+            rung_failures = COALESCE(CAST(:rung_failures AS int), rung_failures),
+            proposal_step = COALESCE(CAST(:proposal_step AS int), proposal_step),
+            proposal_tree_hash = COALESCE(CAST(:proposal_tree_hash AS varchar), proposal_tree_hash),
+            feedback = COALESCE(CAST(:feedback AS text), feedback)
+        FROM moved WHERE tasks.id = :task_id
     )
     INSERT INTO steps
         (run_id, step_no, kind, task_key, outcome, output, lease_token, credits_charged, duration_ms)
