@@ -72,7 +72,7 @@ async def main(parts: Sequence[str]) -> None:
 async def installation(console: Console) -> AsyncIterator[Bench]:
     with tempfile.TemporaryDirectory(prefix="bottega-bench-") as name:
         home = Path(name)
-        home.chmod(0o755)  # for the account that the server runs as
+        home.chmod(0o755)  # noqa: ASYNC240  # for the account that the server runs as
         server = EmbeddedPostgres(home=home, clock=SystemClock())
         url = await server.start()
         try:

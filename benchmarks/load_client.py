@@ -242,7 +242,7 @@ async def waited_ms(app: App, bell: Bell, begun: "asyncio.Queue[float]", *, user
     project_id = await app.orchestrator.start_project(user_id=user_id, channel="cli", brief=scripts.BRIEF)
     rung_at = bell.rung_at
     waited = (await begun.get() - rung_at) * 1000
-    while (await app.orchestrator.status(user_id=user_id, project_id=project_id)).state != "waiting":
+    while (await app.orchestrator.status(user_id=user_id, project_id=project_id)).state != "waiting":  # noqa: ASYNC110  # seen from outside
         await asyncio.sleep(0.01)
     return waited
 
