@@ -37,7 +37,7 @@ from bottega.db.migrate import upgrade
 
 WAITING, WAITING_SECONDS = 1_000, 10.0
 PLANS, PLANS_SECONDS = 10, 5.0
-BUILDS, RUNNERS, STEPS = 60, 2, 14
+WARM_BUILDS, BUILDS, RUNNERS, STEPS = 40, 60, 2, 14  # a plan is generic from its sixth execution on
 SOON = 101  # the first warms up
 PGBENCH_SECONDS, PGBENCH_SCALE, PGBENCH_CONNECTIONS = 5, 20, 16
 POLL_SECONDS = 0.1
@@ -158,7 +158,7 @@ async def steps(bench: Bench) -> list[Row]:
     settings = bench.orders("builds").settings()
     async with open_app(settings, llm=scripted(scripts.GOOD), sandbox=InstantSandbox()) as app:
         with runners(bench) as processes:
-            await build(app, count=2 * RUNNERS, name="warm")
+            await build(app, count=WARM_BUILDS, name="warm")
             said_before = [_tell(process) for process in processes]
             assert all(said == "began" for said in said_before), said_before
             postgres, began = bench.server.cpu_seconds(), time.monotonic()

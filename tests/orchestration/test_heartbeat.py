@@ -54,6 +54,8 @@ async def test_leases_are_kept_while_a_step_works_and_not_after(database: Databa
     pulse = Pulse(database=database, every_seconds=OFTEN)
     with pulse.keeping(held[0]), pulse.keeping(held[1]), pulse.keeping(held[2]):
         await when(all_are_kept, seconds=5)
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}, "nothing beats where there is nothing to keep"
     async with database.transaction() as session:
         await session.execute(update(Run).values(lease_until=func.clock_timestamp()))
     await asyncio.sleep(4 * OFTEN)
