@@ -12,10 +12,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from benchmarks.ledger import pgbench
@@ -37,7 +37,7 @@ from bottega.db.migrate import upgrade
 
 WAITING, WAITING_SECONDS = 1_000, 10.0
 PLANS, PLANS_SECONDS = 10, 5.0
-WARM_BUILDS, BUILDS, RUNNERS, STEPS = 40, 60, 2, 14  # a plan is generic from its sixth execution on
+WARM_BUILDS, BUILDS, RUNNERS, STEPS = 40, 100, 2, 14  # a plan is generic from its sixth execution on
 SOON = 101  # the first warms up
 PGBENCH_SECONDS, PGBENCH_SCALE, PGBENCH_CONNECTIONS = 5, 20, 16
 POLL_SECONDS = 0.1
@@ -161,15 +161,19 @@ async def steps(bench: Bench) -> list[Row]:
             await build(app, count=WARM_BUILDS, name="warm")
             said_before = [_tell(process) for process in processes]
             assert all(said == "began" for said in said_before), said_before
-            postgres, began = bench.server.cpu_seconds(), time.monotonic()
-            await build(app, count=BUILDS, name="person")
-            took, postgres = time.monotonic() - began, bench.server.cpu_seconds() - postgres
+            postgres = bench.server.cpu_seconds()
+            approved_at = await build(app, count=BUILDS, name="person")
+            postgres = bench.server.cpu_seconds() - postgres
+            rate = await steps_a_second(app, since=approved_at)
             each: list[dict[str, float]] = [json.loads(_tell(process)) for process in processes]
-    return step_rows(each, took=took, postgres=postgres, floor=floor)
+    return step_rows(each, rate=rate, postgres=postgres, floor=floor)
 
 
-async def build(app: App, *, count: int, name: str) -> None:
-    """Be so many people who each start a project and say go to its plan; return when all is delivered."""
+async def build(app: App, *, count: int, name: str) -> datetime:
+    """Be so many people who each start a project and say go to its plan, until all is delivered.
+
+    Returns when the last had said go, by the database's clock.
+    """
     made = []
     for number in range(count):
         user_id = await app.local_user(f"{name} {number}")
@@ -180,7 +184,24 @@ async def build(app: App, *, count: int, name: str) -> None:
     await _until(app, ids, state="waiting")
     for user_id, project_id in made:
         await app.orchestrator.approve(user_id=user_id, project_id=project_id)
+    async with app.database.reading() as session:
+        approved_at: datetime = (await session.execute(text("SELECT clock_timestamp()"))).scalar_one()
     await _until(app, ids, state="done")
+    return approved_at
+
+
+async def steps_a_second(app: App, *, since: datetime) -> float:
+    """Return the rate at which steps were journaled while there was more to do than could be done at once."""
+    async with app.database.reading() as session:
+        return float((await session.execute(_RATE, {"since": since})).scalar_one())
+
+
+_RATE = text("""
+WITH after AS (SELECT created_at FROM steps WHERE created_at > :since),
+most AS (SELECT percentile_disc(0.9) WITHIN GROUP (ORDER BY created_at) AS until FROM after)
+SELECT count(*) / extract(epoch FROM max(until) - CAST(:since AS timestamptz))
+FROM after, most WHERE created_at <= until
+""")
 
 
 async def _until(app: App, projects: Sequence[object], *, state: str) -> None:
@@ -209,7 +230,7 @@ def _tell(process: "subprocess.Popen[str]") -> str:
     return answer(process)
 
 
-def step_rows(each: Sequence[dict[str, float]], *, took: float, postgres: float, floor: float) -> list[Row]:
+def step_rows(each: Sequence[dict[str, float]], *, rate: float, postgres: float, floor: float) -> list[Row]:
     count = BUILDS * STEPS
 
     def a_step(name: str) -> float:
@@ -217,15 +238,13 @@ def step_rows(each: Sequence[dict[str, float]], *, took: float, postgres: float,
 
     ours = (a_step("cpu_seconds") - a_step("others_cpu_seconds")) * 1000
     all_cpu = (a_step("cpu_seconds") + postgres / count) * 1000
-    cores = os.cpu_count() or 1
     return [
-        Row(what="c. steps a second, two processes", measured=f"{count / took:.0f}", target=">= 200"),
+        Row(what="c. steps a second, two processes", measured=f"{rate:.0f}", target=">= 200"),
         Row(what="  as CPU allows, on two free cores", measured=f"{2000 / all_cpu:.0f}", target=">= 200"),
         Row(what="  pgbench -N transactions a second", measured=f"{floor:.0f}"),
         Row(what="  CPU of a step, the platform's", measured=f"{ours:.2f} ms"),
         Row(what="  model's and sandbox's", measured=f"{a_step('others_cpu_seconds') * 1000:.2f} ms"),
         Row(what="  PostgreSQL's", measured=f"{postgres / count * 1000:.2f} ms"),
-        Row(what="  wall of a step, a core", measured=f"{took * cores / count * 1000:.1f} ms"),
         Row(
             what="  statements, transactions of a step",
             measured=f"{a_step('statements'):.1f}, {a_step('transactions'):.1f}",

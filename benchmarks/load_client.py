@@ -76,8 +76,9 @@ class Orders:
 
 
 @contextlib.asynccontextmanager
-async def patrolling(app: App) -> AsyncIterator[None]:
-    task = asyncio.create_task(app.runner.patrol(at_once=app.settings.runner.runs_at_once))
+async def patrolling(app: App, *, every_seconds: float = 5.0) -> AsyncIterator[None]:
+    at_once = app.settings.runner.runs_at_once
+    task = asyncio.create_task(app.runner.patrol(every_seconds=every_seconds, at_once=at_once))
     try:
         yield
     finally:
@@ -192,7 +193,7 @@ async def builds(orders: Orders) -> dict[str, float]:
     llm = WatchedModel(llm=scripted(scripts.GOOD), watch=model)
     async with open_app(orders.settings(), llm=llm, sandbox=InstantSandbox(watch=sandbox)) as app:
         counts = count_on(app)
-        async with patrolling(app):
+        async with patrolling(app, every_seconds=LOOK_SECONDS):  # nobody rings here for what others start
             print("ready", flush=True)
             await _line()
             began = (time.process_time(), model.seconds, sandbox.seconds, counts.statements, counts.transactions)
