@@ -70,3 +70,11 @@ async def test_a_reading_is_open_until_its_end_and_sees_what_is_committed_meanwh
         await database.autocommit.execute(text("INSERT INTO users (username) VALUES ('ada')"), {})
         assert (await session.execute(count)).scalar_one() == 1
     assert not transaction_open()
+
+
+async def test_a_server_that_refuses_a_connection_in_its_own_words_is_a_database_error(database_url: str) -> None:
+    """So says one that is starting up: a heartbeat misses a beat then, and no more."""
+    database = Database(url=f"{database_url.partition('?')[0]}_nowhere?{database_url.partition('?')[2]}")
+    with pytest.raises(SQLAlchemyError):
+        await database.aside.execute(text("SELECT 1"), {})
+    await database.close()

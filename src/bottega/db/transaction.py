@@ -19,7 +19,7 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import TextClause
-from sqlalchemy.exc import DBAPIError, IntegrityError, TimeoutError  # noqa: A004  # an SQLAlchemyError, unlike Python's
+from sqlalchemy.exc import DBAPIError, EmulatedDBAPIException, IntegrityError, TimeoutError  # noqa: A004  # an SQLAlchemyError, unlike Python's
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
@@ -140,7 +140,10 @@ class Autocommit:
 
     async def _execute(self, statement: TextClause, given: Mapping[str, Any]) -> "Rows":
         sql, names = _numbered(statement.text)
-        pooled = await self._engine.raw_connection()
+        try:
+            pooled = await self._engine.raw_connection()
+        except EmulatedDBAPIException as error:  # so says a server that is starting, or stopping
+            raise DBAPIError(sql, None, error, hide_parameters=True, connection_invalidated=True) from error
         driver = pooled.driver_connection
         assert driver is not None  # noqa: S101  # a connection that was just taken has one
         try:

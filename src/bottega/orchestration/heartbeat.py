@@ -48,7 +48,7 @@ class Pulse:
     def keeping(self, held: Claim) -> Iterator[None]:
         """Extend the lease again and again while the block runs."""
         self._kept[held] = None
-        if self._beating is None:
+        if self._beating is None or self._beating.done():
             self._beating = asyncio.create_task(self._beat_again_and_again())
         try:
             yield
