@@ -76,9 +76,8 @@ class Database:
         """Commit when the block ends, roll back when it raises."""
         mark = _open.set(_open.get() + 1)
         try:
-            async with self._turns.one(), _closed(self._sessions()) as session:
+            async with self._turns.one(), _closed(self._sessions()) as session, session.begin():
                 yield session
-                await session.commit()
         finally:
             _open.reset(mark)
         for call in session.info.get(_AFTER_COMMIT, ()):
@@ -90,7 +89,7 @@ class Database:
 
 @asynccontextmanager
 async def _closed(session: AsyncSession) -> AsyncIterator[AsyncSession]:
-    """Close the session at the end; what it did not commit is rolled back, whoever is cancelled meanwhile."""
+    """Give the session's connection back at the end, whoever is cancelled meanwhile."""
     try:
         yield session
     except BaseException:
