@@ -72,6 +72,9 @@ check-deploy: $(VENV)/.installed-dev $(DEPLOY_TOOLS) ## the image, compose and K
 bench-ledger: $(VENV)/.installed-dev ## how many calls a second the ledger pays for, beside pgbench
 	@$(BIN)/python -m benchmarks.ledger $(PROCESSES)
 
+bench-load: $(VENV)/.installed-dev ## a thousand projects at once, and how many steps a second: PARTS="a c" for some of it
+	@$(BIN)/python -m benchmarks.load $(PARTS)
+
 bench-task: $(VENV)/.installed-dev ## what the platform itself costs, against an instant provider
 	@$(BIN)/python -m benchmarks.task
 
@@ -100,4 +103,4 @@ lock: $(UV) ## rewrite the hash-pinned lock files
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help install develop demo run test chaos test-deep test-matrix test-mutations test-aider check-deploy bench-ledger bench-task check lint format types imports lock clean
+.PHONY: help install develop demo run test chaos test-deep test-matrix test-mutations test-aider check-deploy bench-ledger bench-load bench-task check lint format types imports lock clean

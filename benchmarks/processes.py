@@ -50,9 +50,11 @@ class Provider:
 
 
 @contextmanager
-def provider(log: Path) -> Iterator[Provider]:
+def provider(log: Path, *, seconds: float = 0.0) -> Iterator[Provider]:
+    """Run a provider whose replies take so many seconds to begin."""
     log.unlink(missing_ok=True)
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.instant_provider", str(log)], cwd=ROOT)
+    command = [sys.executable, "-m", "benchmarks.instant_provider", str(log), str(seconds)]
+    process = subprocess.Popen(command, cwd=ROOT)
     try:
         started = Provider(log)
         deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -153,3 +155,12 @@ def _share_of_memory(pid: int) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
+def own_bytes(pid: int) -> int:
+    """Return the memory that is this process's alone (USS); 0 when it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))

@@ -1,10 +1,12 @@
 """What the database's edge tells, and what it keeps to itself."""
 
+import asyncio
+
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from bottega.db.transaction import Database
+from bottega.db.transaction import Database, transaction_open
 
 
 async def test_an_error_does_not_repeat_what_was_to_be_written(database: Database) -> None:
@@ -14,3 +16,65 @@ async def test_an_error_does_not_repeat_what_was_to_be_written(database: Databas
         async with database.transaction() as session:
             await session.execute(twice, {"brief": "a shop for my secret sauce"})
     assert "secret sauce" not in str(error.value)
+
+
+async def test_whoever_waits_for_a_connection_has_it_before_those_who_come_later(database_url: str) -> None:
+    database, order = Database(url=database_url, pool_size=1), list[str]()
+
+    async def use(name: str) -> None:
+        async with database.transaction() as session:
+            await session.execute(text("SELECT 1"))
+            order.append(name)
+            await asyncio.sleep(0.01)
+
+    async def come_again_and_again() -> None:
+        for _ in range(5):
+            await use("greedy")
+
+    greedy = [asyncio.create_task(come_again_and_again()) for _ in range(2)]
+    await asyncio.sleep(0)
+    await asyncio.gather(*greedy, use("waiting"), database.autocommit.execute(text("SELECT 1"), {}))
+    await database.close()
+    assert order.index("waiting") == 2
+
+
+async def test_what_goes_aside_waits_for_nobody(database_url: str) -> None:
+    database = Database(url=database_url, pool_size=1)
+    async with database.transaction() as session, asyncio.timeout(5):
+        await session.execute(text("SELECT 1"))
+        assert (await database.aside.execute(text("SELECT 1"), {})).scalar_one() == 1
+    await database.close()
+
+
+async def test_what_raises_or_is_cancelled_writes_nothing_and_gives_its_connection_back(database_url: str) -> None:
+    database, writes = Database(url=database_url, pool_size=1), text("INSERT INTO users (username) VALUES ('ada')")
+    for _ in range(3):
+        with pytest.raises(LookupError):  # noqa: PT012 -- it is the block that raises
+            async with database.transaction() as session:
+                await session.execute(writes)
+                raise LookupError
+        with pytest.raises(TimeoutError):  # noqa: PT012
+            async with asyncio.timeout(0.1), database.transaction() as session:
+                await session.execute(writes)
+                await session.execute(text("SELECT pg_sleep(60)"))
+    async with database.reading() as session:
+        assert (await session.execute(text("SELECT count(*) FROM users"))).scalar_one() == 0
+    await database.close()
+
+
+async def test_a_reading_is_open_until_its_end_and_sees_what_is_committed_meanwhile(database: Database) -> None:
+    count = text("SELECT count(*) FROM users")
+    async with database.reading() as session:
+        assert transaction_open(), "no model may be asked in it either"
+        assert (await session.execute(count)).scalar_one() == 0
+        await database.autocommit.execute(text("INSERT INTO users (username) VALUES ('ada')"), {})
+        assert (await session.execute(count)).scalar_one() == 1
+    assert not transaction_open()
+
+
+async def test_a_server_that_refuses_a_connection_in_its_own_words_is_a_database_error(database_url: str) -> None:
+    """So says one that is starting up: a heartbeat misses a beat then, and no more."""
+    database = Database(url=f"{database_url.partition('?')[0]}_nowhere?{database_url.partition('?')[2]}")
+    with pytest.raises(SQLAlchemyError):
+        await database.aside.execute(text("SELECT 1"), {})
+    await database.close()

@@ -7,6 +7,7 @@ Everything else goes back to the model with the reason.
 import json
 import re
 import unicodedata
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, StringConstraints, ValidationError
@@ -112,6 +113,7 @@ def _starts(text: str) -> list[int]:
     return sorted({first, *lines} - {-1})[:_MAX_OBJECTS]
 
 
+@cache  # a tenth of a step's work, and always the same
 def schema_of(form: type[BaseModel]) -> dict[str, Any]:
     """Return a JSON Schema every provider accepts: no references, no limits, every property required, in order."""
     full = form.model_json_schema()

@@ -252,6 +252,11 @@ async def available(session: AsyncSession, *, user_id: int) -> Decimal:
     return (await session.execute(statement)).scalar_one()
 
 
+async def has_started(at: Execution, *, operation_key: str) -> bool:
+    """Tell whether calls of this step are under way, as far as is known: those of an earlier claim of it."""
+    return bool((await at.execute(sql.HAS_STARTED, {"operation_key": operation_key})).scalar_one())
+
+
 async def orphan_started(session: AsyncSession, *, operation_key: str) -> int:
     """Give up the calls an earlier claim of this step had started, and return how many there were."""
     due = (await session.scalars(sql.STARTED_BEFORE, {"operation_key": operation_key})).all()

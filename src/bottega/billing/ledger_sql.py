@@ -187,6 +187,13 @@ WHERE credit_holds.state = 'open' AND expires_at <= now() ORDER BY credit_holds.
 FOR UPDATE OF credit_holds, api_key_usage SKIP LOCKED
 """)
 
+HAS_STARTED = text("""
+SELECT EXISTS (
+    SELECT FROM api_key_usage JOIN credit_holds ON credit_holds.id = hold_id
+    WHERE operation_key = :operation_key AND api_key_usage.status = 'started' AND credit_holds.state = 'open'
+)
+""")
+
 STARTED_BEFORE = text("""
 SELECT credit_holds.id FROM api_key_usage JOIN credit_holds ON credit_holds.id = hold_id
 WHERE operation_key = :operation_key AND status = 'started' AND credit_holds.state = 'open'

@@ -310,7 +310,10 @@ class MeteredLLM:
             return await ledger.hold(session, call=call, credits=credits, ttl_seconds=ttl_seconds)
 
     async def _price(self, request: CompletionRequest) -> Price:
-        async with self._metering.database.transaction() as session:  # which costs nothing where the price is known
+        known = self._metering.prices.known(request.model)
+        if known is not None:
+            return known
+        async with self._metering.database.reading() as session:
             return await self._metering.prices.price(session, model=request.model)
 
     async def _terms(self, request: CompletionRequest) -> tuple[Terms, int | None]:

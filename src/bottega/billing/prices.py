@@ -62,6 +62,10 @@ class PriceBook:
             self._known[model] = await active_price(session, model=model)
         return self._known[model]
 
+    def known(self, model: ModelName) -> Price | None:
+        """Return the price that is remembered, if one is: no session is needed for it."""
+        return self._known.get(model)
+
     def forget(self, model: ModelName) -> None:
         self._known.pop(model, None)
 

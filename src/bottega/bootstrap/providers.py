@@ -19,7 +19,12 @@ from bottega.keys.shelf import KeyShelf
 from bottega.llm.client import LLMClient, Patience
 from bottega.llm.gemini import Gemini
 from bottega.llm.openrouter import OpenAIChat
+from bottega.llm.wire import WireLimits
 from bottega.sandbox.fence import can_fence
+
+_BESIDE_RUNS = (
+    136  # connections for the calls of tools and quick questions; with the runs of the settings' default, 200
+)
 
 
 class RefinerUnavailable(AppError):
@@ -47,7 +52,8 @@ async def open_gateway(
         shelf=None if database is None else KeyShelf(database=database, vault=vault),
     )
     dialects = [Gemini(base_url=models.gemini_base_url), OpenAIChat(base_url=models.openrouter_base_url)]
-    client = LLMClient(dialects=dialects, keys=keys, clock=clock, patience=patience)
+    limits = WireLimits(connections=_BESIDE_RUNS + settings.runner.runs_at_once)  # each run has one call at a time
+    client = LLMClient(dialects=dialects, keys=keys, clock=clock, patience=patience, limits=limits)
     try:
         async with meanwhile(client.warm_up()):
             yield client

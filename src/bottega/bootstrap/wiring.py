@@ -271,6 +271,6 @@ class _Quotes:
     terms: Terms
 
     async def __call__(self, tasks: Sequence[SizedTask]) -> Quote:
-        async with self.database.transaction() as session:
+        async with self.database.reading() as session:
             architect, *ladder = [await self.prices.price(session, model=model) for model in self.models]
         return quote(tasks=tasks, architect=architect, implementers=ladder, terms=self.terms)

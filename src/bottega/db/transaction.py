@@ -11,6 +11,8 @@ What is atomic in one statement may be a transaction of its own, in one round tr
 ledger's hot path, and offers of a session only what that needs.
 """
 
+import asyncio
+import builtins
 import re
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -20,13 +22,22 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import TextClause
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DBAPIError,
+    EmulatedDBAPIException,
+    IntegrityError,
+    SQLAlchemyError,
+    TimeoutError,  # noqa: A004  # an SQLAlchemyError, unlike Python's
+)
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
 FAULTS = (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)  # of a database out of reach
 _NOTES = "notes"
 _open: ContextVar[int] = ContextVar("open_transactions", default=0)
+
+
+_TURN_SECONDS = 300.0  # to wait for a connection: where a thousand want one, a late turn is no fault
 
 
 def transaction_open() -> bool:
@@ -45,13 +56,17 @@ class Database:
     def __init__(self, *, url: str, pool_size: int = 10) -> None:
         self.engine = create_async_engine(
             url,
-            pool_size=pool_size,
+            pool_size=pool_size + 1,  # one is for `aside`
             max_overflow=0,
             pool_pre_ping=False,
             hide_parameters=True,  # they hold what people and models wrote, and errors are logged
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
-        self.autocommit = Autocommit(self.engine)
+        alone = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._reading = async_sessionmaker(alone, expire_on_commit=False, autoflush=False)
+        self._turns = Turns(pool_size)
+        self.autocommit = Autocommit(self.engine, turns=self._turns)
+        self.aside = Autocommit(self.engine, turns=Turns(1))  # for what must not wait behind everybody's work
         self._ears: list[Callable[[Hashable], None]] = []
 
     def hear(self, ear: Callable[[Hashable], None]) -> None:
@@ -59,11 +74,24 @@ class Database:
         self._ears.append(ear)
 
     @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """Lend a session for statements that only read: each sees what is committed when it starts.
+
+        It saves the two round trips of a beginning and an end. What a statement writes would stay written.
+        """
+        mark = _open.set(_open.get() + 1)
+        try:
+            async with self._turns.one(), _closed(self._reading()) as session:
+                yield session
+        finally:
+            _open.reset(mark)
+
+    @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """Commit when the block ends, roll back when it raises."""
         mark = _open.set(_open.get() + 1)
         try:
-            async with self._sessions() as session, session.begin():
+            async with self._turns.one(), _closed(self._sessions()) as session, session.begin():
                 yield session
         finally:
             _open.reset(mark)
@@ -88,6 +116,40 @@ class Database:
         await self.engine.dispose()
 
 
+@asynccontextmanager
+async def _closed(session: AsyncSession) -> AsyncIterator[AsyncSession]:
+    """Give the session's connection back at the end, whoever is cancelled meanwhile."""
+    try:
+        yield session
+    except BaseException:
+        await asyncio.shield(asyncio.ensure_future(session.close()))
+        raise
+    await session.close()  # it has nothing to wait for, so it needs no task of its own
+
+
+class Turns:
+    """Who may have a connection, in the order in which they came.
+
+    The pool itself lets whoever comes at the right moment pass those who wait, for ever where hundreds do.
+    """
+
+    def __init__(self, connections: int) -> None:
+        self._free = asyncio.Semaphore(connections)
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """Raise TimeoutError, as the pool would, after minutes without a turn."""
+        try:
+            async with asyncio.timeout(_TURN_SECONDS):
+                await self._free.acquire()
+        except builtins.TimeoutError as error:
+            raise TimeoutError(f"no connection was free for {_TURN_SECONDS:.0f} s") from error
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
 class Autocommit:
     """Statements that stand alone: each one round trip, and committed when it returns.
 
@@ -95,13 +157,21 @@ class Autocommit:
     transaction with one statement in it. Parameters take their types from the statement's casts and columns.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, turns: Turns) -> None:
         self._engine = engine
+        self._turns = turns
 
     async def execute(self, statement: TextClause, given: Mapping[str, Any]) -> "Rows":
         """Raise DBAPIError for whatever the driver raises (IntegrityError for a broken rule), as a session does."""
+        async with self._turns.one():
+            return await self._execute(statement, given)
+
+    async def _execute(self, statement: TextClause, given: Mapping[str, Any]) -> "Rows":
         sql, names = _numbered(statement.text)
-        pooled = await self._engine.raw_connection()
+        try:
+            pooled = await self._engine.raw_connection()
+        except EmulatedDBAPIException as error:  # so says a server that is starting, or stopping
+            raise DBAPIError(sql, None, error, hide_parameters=True, connection_invalidated=True) from error
         driver = pooled.driver_connection
         assert driver is not None  # noqa: S101  # a connection that was just taken has one
         try:

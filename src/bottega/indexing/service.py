@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, delete, exists, func, select, update
+from sqlalchemy import bindparam, case, delete, func, select
+from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -84,7 +85,10 @@ class CodebaseIndexingService:
 
         What was not prepared, or was prepared from another content, is parsed here.
         """
-        version = await _next_version(session, project_id)  # first: it also makes writers of one project take turns
+        is_ready = any(text is not None for text in changed.values())
+        version = await _next_version(
+            session, project_id, is_ready=is_ready
+        )  # first: it also makes writers of one project take turns
         gone = [path for path, text in changed.items() if text is None]
         if gone:
             await session.execute(
@@ -98,7 +102,8 @@ class CodebaseIndexingService:
                 rows.append(_row(project_id=project_id, path=path, file=file, version=version))
         if rows:
             await _upsert(session, rows)
-        await _tell_status(session, project_id)
+        if not is_ready:
+            await _tell_status(session, project_id)
         return version
 
     async def search(self, *, project_id: uuid.UUID, query: str, limit: int = 10) -> tuple[SearchHit, ...]:
@@ -109,7 +114,7 @@ class CodebaseIndexingService:
         async with self._database.transaction() as session:
             # One snapshot for all statements below, or a write between two of them would tear lines from text.
             await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-            version = await session.scalar(select(Project.index_version).where(Project.id == project_id))
+            version = await session.scalar(_VERSION, {"of_project": project_id})
             if version is None:
                 return ()
             known = await self._up_to_date(session, project_id=project_id, version=version)
@@ -142,15 +147,37 @@ def _indexed(path: str, text: str) -> IndexedFile:
     )
 
 
-async def _next_version(session: AsyncSession, project_id: uuid.UUID) -> int:
-    return (
-        await session.execute(
-            update(Project)
-            .where(Project.id == project_id)
-            .values(index_version=Project.index_version + 1)
-            .returning(Project.index_version),
-        )
-    ).scalar_one()
+async def _next_version(session: AsyncSession, project_id: uuid.UUID, *, is_ready: bool) -> int:
+    version: int = (await session.execute(_NEXT_VERSION, {"project_id": project_id, "is_ready": is_ready})).scalar_one()
+    return version
+
+
+# Every commit and every search runs these: they are built once.
+_VERSION = select(Project.index_version).where(Project.id == bindparam("of_project"))
+_NEXT_VERSION = sql("""
+UPDATE projects SET index_version = index_version + 1,
+    codebase_index_status = CASE WHEN :is_ready THEN 'ready' ELSE codebase_index_status END
+WHERE id = :project_id RETURNING index_version
+""")
+_TELL_STATUS = sql("""
+UPDATE projects SET codebase_index_status =
+    CASE WHEN EXISTS (SELECT FROM code_chunks WHERE project_id = :project_id) THEN 'ready' ELSE 'empty' END
+WHERE id = :project_id
+""")
+_ROW = insert(CodeChunks)
+_FRESH = {name: _ROW.excluded[name] for name in ("content_hash", "language", "chunks", "index_version")}
+_UPSERT = _ROW.on_conflict_do_update(
+    index_elements=[CodeChunks.project_id, CodeChunks.file_path], set_={**_FRESH, "updated_at": func.now()}
+)
+_CHANGED_SINCE = select(
+    CodeChunks.file_path,
+    CodeChunks.content_hash,
+    CodeChunks.language,
+    case((CodeChunks.index_version > bindparam("seen"), CodeChunks.chunks)),
+).where(CodeChunks.project_id == bindparam("of_project"))
+_TEXTS = select(ProjectFile.file_path, ProjectFile.content_hash, ProjectFile.content).where(
+    ProjectFile.project_id == bindparam("of_project"), ProjectFile.file_path.in_(bindparam("paths", expanding=True))
+)
 
 
 def _row(*, project_id: uuid.UUID, path: str, file: IndexedFile, version: int) -> dict[str, object]:
@@ -165,24 +192,11 @@ def _row(*, project_id: uuid.UUID, path: str, file: IndexedFile, version: int) -
 
 
 async def _upsert(session: AsyncSession, rows: list[dict[str, object]]) -> None:
-    row = insert(CodeChunks)
-    fresh = {name: row.excluded[name] for name in ("content_hash", "language", "chunks", "index_version")}
-    await session.execute(
-        row.on_conflict_do_update(
-            index_elements=[CodeChunks.project_id, CodeChunks.file_path],
-            set_={**fresh, "updated_at": func.now()},
-        ),
-        rows,
-    )
+    await session.execute(_UPSERT, rows)
 
 
 async def _tell_status(session: AsyncSession, project_id: uuid.UUID) -> None:
-    any_file = exists().where(CodeChunks.project_id == project_id)
-    await session.execute(
-        update(Project)
-        .where(Project.id == project_id)
-        .values(codebase_index_status=case((any_file, "ready"), else_="empty")),
-    )
+    await session.execute(_TELL_STATUS, {"project_id": project_id})
 
 
 async def _refreshed(
@@ -196,14 +210,7 @@ async def _refreshed(
     from bottega.indexing.ranking import Ranking  # noqa: PLC0415 -- numpy: a tenth of a second before the first word
 
     seen = known.version if known and known.version < version else -1
-    rows = await session.execute(
-        select(
-            CodeChunks.file_path,
-            CodeChunks.content_hash,
-            CodeChunks.language,
-            case((CodeChunks.index_version > seen, CodeChunks.chunks)),
-        ).where(CodeChunks.project_id == project_id),
-    )
+    rows = await session.execute(_CHANGED_SINCE, {"of_project": project_id, "seen": seen})
     files = {
         path: known.files[path]
         if known and chunks is None
@@ -222,12 +229,10 @@ async def _current_texts(
     known: _Remembered,
 ) -> dict[str, str]:
     """Return the texts of the files that were hit, but of none that was written without being indexed."""
-    rows = await session.execute(
-        select(ProjectFile.file_path, ProjectFile.content_hash, ProjectFile.content).where(
-            ProjectFile.project_id == project_id,
-            ProjectFile.file_path.in_({found.path for found in ranked}),
-        ),
-    )
+    paths = list({found.path for found in ranked})
+    if not paths:
+        return {}
+    rows = await session.execute(_TEXTS, {"of_project": project_id, "paths": paths})
     return {path: content for path, digest, content in rows if digest == known.files[path].content_hash}
 
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bottega.billing.ledger import orphan_started
+from bottega.billing.ledger import has_started, orphan_started
 from bottega.billing.metering import MeteredLLM, Metering
 from bottega.core.clock import Clock
 from bottega.core.log import bound
@@ -25,7 +25,7 @@ from bottega.orchestration.ceilings import Ceilings, WorkingTimeOver
 from bottega.orchestration.decide import Do, Done, Wait, decide
 from bottega.orchestration.doorbell import Doorbell, Lane
 from bottega.orchestration.events import Announce, Event, ProviderTrouble, StepStarted
-from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS, at_most, heartbeat
+from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS, Pulse, at_most
 from bottega.orchestration.herald import Herald
 from bottega.orchestration.journal import Claim, LeaseLost, operation_key
 from bottega.orchestration.setbacks import Setback
@@ -33,7 +33,6 @@ from bottega.orchestration.settlement import DoneStep
 from bottega.orchestration.state import RunState, StepKind, StopCode, TaskStatus
 from bottega.orchestration.steps.catalogue import EXECUTORS, lane_of, model_of
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench
-from bottega.orchestration.tables import Run
 from bottega.telemetry import metrics
 
 log = structlog.get_logger()
@@ -104,7 +103,7 @@ class Advancer:
         self._runs_at_once_per_person = runs_at_once_per_person
         self._ceilings = ceilings
         self._herald = herald
-        self._heartbeat_seconds = heartbeat_seconds
+        self._pulse = Pulse(database=bench.database, every_seconds=heartbeat_seconds)
 
     async def drive(self, run_id: uuid.UUID, *, shift: Shift | None = None) -> Advanced:
         """Advance a run until it must wait for something that is not a step, or is for others to go on with."""
@@ -115,37 +114,40 @@ class Advancer:
             held = await self._claim(run_id)
             if held is None:
                 return Advanced.BUSY
-            following: _HandOver | None = None
-            try:
-                following = await self._go_through(held, shift)
-            except LeaseLost:
-                metrics.lease_lost()
-                log.warning("run.lease.lost", lease_token=held.lease_token)
-            finally:
-                await asyncio.shield(self._leave(held, following))
+            with self._pulse.keeping(held), telling.of_claim(held):
+                following = await self._drive(held, shift)
             if following is None:
                 return Advanced.STOPPED
             self._doorbell.ring(run_id, lane=following.lane)
             return Advanced.HANDED_OVER
 
     async def _claim(self, run_id: uuid.UUID) -> Claim | None:
-        at_once = self._runs_at_once_per_person
-        async with self._database.transaction() as session:
-            held = await journal.claim(session, run_id=run_id, owner=self._owner, at_once=at_once)
+        at, at_once = self._database.autocommit, self._runs_at_once_per_person
+        held = await journal.claim(at, run_id=run_id, owner=self._owner, at_once=at_once)
         metrics.claimed(result="ok" if held else "none")
         return held
+
+    async def _drive(self, held: Claim, shift: Shift) -> _HandOver | None:
+        following: _HandOver | None = None
+        try:
+            await self._orphan_calls(held)
+            following = await self._go_through(held, shift)
+        except LeaseLost:
+            metrics.lease_lost()
+            log.warning("run.lease.lost", lease_token=held.lease_token)
+        finally:
+            await asyncio.shield(self._leave(held, following))
+        return following
 
     async def _go_through(self, held: Claim, shift: Shift) -> _HandOver | None:
         """Do step after step; return who goes on, or None where nothing does."""
         until = self._clock.monotonic() + shift.seconds
-        run = await self._orphan_calls(held)
-        with telling.of_claim(run):
-            while True:
-                following = await self._advance(held, shift.lane)
-                if following is not None:
-                    return following if isinstance(following, _HandOver) else None
-                if shift.is_over or self._clock.monotonic() > until:
-                    return _HandOver(shift.lane or Lane.STEPS)
+        while True:
+            following = await self._advance(held, shift.lane)
+            if following is not None:
+                return following if isinstance(following, _HandOver) else None
+            if shift.is_over or self._clock.monotonic() > until:
+                return _HandOver(shift.lane or Lane.STEPS)
 
     async def _leave(self, held: Claim, following: _HandOver | None) -> None:
         if following is None:
@@ -154,16 +156,18 @@ class Advancer:
         async with self._database.transaction() as session:
             await journal.hand_over(session, held=held, lane=following.lane)
 
-    async def _orphan_calls(self, held: Claim) -> Run:
+    async def _orphan_calls(self, held: Claim) -> None:
         """Write off the calls an earlier holder of the lease had under way: their answers are lost."""
-        async with self._database.transaction() as session:
-            run = await session.get_one(Run, held.run_id)
-            lost = await orphan_started(session, operation_key=operation_key(run))
-        metrics.orphaned(calls=lost)
-        return run
+        key = operation_key(held.run_id, held.step_no)
+        if await has_started(self._database.autocommit, operation_key=key):
+            async with self._database.transaction() as session:
+                lost = await orphan_started(session, operation_key=key)
+            metrics.orphaned(calls=lost)
 
     async def _release(self, held: Claim) -> None:
         """Give the lease back. A wish that came while the last step was being journaled is granted at this moment."""
+        if await journal.release_unwished(self._database.autocommit, held=held):
+            return
         async with self._database.transaction() as session:
             desired = await journal.release(session, held=held)
             if desired in {None, "run"}:
@@ -177,7 +181,7 @@ class Advancer:
 
     async def _advance(self, held: Claim, lane: Lane | None) -> "_HandOver | Done | None":
         """Do one step; return None where another may follow at once, and otherwise why none does."""
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             loaded = await situation.load(session, run_id=held.run_id, minimum_credits=self._minimum_credits)
             following = await self._next(session, held, loaded, lane)
         match following:
@@ -225,7 +229,7 @@ class Advancer:
         return self._metering.account(
             user_id=loaded.run.user_id,
             project_id=loaded.project.id,
-            operation_key=operation_key(loaded.run),
+            operation_key=operation_key(loaded.run.id, loaded.run.step_no),
             lease_token=held.lease_token,
             task_key=step.task_key,
             on_retry=self._retry_told(held, loaded),
@@ -240,9 +244,8 @@ class Advancer:
         self._begin(held, loaded, _started(todo, step, self._bench))
         began = self._clock.monotonic()
         try:
-            beating = heartbeat(self._database, held=held, every_seconds=self._heartbeat_seconds)
             left = self._ceilings.seconds_left(working_ms=todo.run.working_ms)
-            async with beating, at_most(left):
+            async with self._pulse.minding(held), at_most(left):
                 result = await EXECUTORS[step.kind](todo, self._bench)
             charged = await self._journal(held, todo, step, result, meter, began)
         except asyncio.CancelledError:

@@ -8,7 +8,7 @@ import re
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import bindparam, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.agents.types import CommandResult
@@ -91,10 +91,15 @@ async def store(
 
 async def newest(session: AsyncSession, *, run_id: uuid.UUID, task_key: str | None) -> list[Evidence]:
     """Return the evidence of the last time this task (or, for None, the README) was checked."""
-    of_task = (Evidence.run_id == run_id, Evidence.task_key.is_not_distinct_from(task_key))
-    last = select(func.max(Evidence.step_no)).where(*of_task).scalar_subquery()
-    statement = select(Evidence).where(*of_task, Evidence.step_no == last).order_by(Evidence.ordinal)
-    return list((await session.scalars(statement)).all())
+    return list((await session.scalars(_NEWEST, {"of_run": run_id, "of_task": task_key})).all())
+
+
+_OF_TASK = (
+    Evidence.run_id == bindparam("of_run"),
+    Evidence.task_key.is_not_distinct_from(bindparam("of_task", type_=Evidence.task_key.type)),
+)
+_LAST_STEP = select(func.max(Evidence.step_no)).where(*_OF_TASK).scalar_subquery()
+_NEWEST = select(Evidence).where(*_OF_TASK, Evidence.step_no == _LAST_STEP).order_by(Evidence.ordinal)
 
 
 def earned_status(rows: Sequence[Evidence], *, tree: str) -> TaskStatus | None:

@@ -6,18 +6,18 @@ run on: one transaction, which also settles what the step's model calls owe. The
 """
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import bindparam, func, or_, select, text, update
+from sqlalchemy import Interval, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from bottega.core.errors import AppError
-from bottega.db.transaction import note
+from bottega.db.transaction import Autocommit, Execution, note
 from bottega.orchestration.doorbell import Lane, RunDue
 from bottega.orchestration.state import Phase, RunState, StopCode
 from bottega.orchestration.tables import Run
@@ -38,11 +38,31 @@ class LeaseLost(AppError):
 class Claim:
     run_id: uuid.UUID
     lease_token: int
+    step_no: int  # the run was at when it was claimed
+    project_id: uuid.UUID
+    run_kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskMoves:
+    """What a step made of its task. None leaves a thing as it is."""
+
+    id: uuid.UUID
+    stage: str | None = None
+    attempts: int | None = None
+    rung: int | None = None
+    rung_failures: int | None = None
+    proposal_step: int | None = None
+    proposal_tree_hash: str | None = None
+    feedback: str | None = None
+
+
+_NO_TASK = TaskMoves(id=uuid.UUID(int=0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One journaled step and where the run goes from here."""
+    """One journaled step, where the run goes from here, and what the step made of its task."""
 
     kind: str
     task_key: str | None
@@ -54,44 +74,78 @@ class Entry:
     state: RunState
     stop_code: StopCode | None
     reason: str | None
+    task: TaskMoves | None = None
 
 
-async def claim(session: AsyncSession, *, run_id: uuid.UUID, owner: str, at_once: int = 100) -> Claim | None:
+async def claim(at: Execution, *, run_id: uuid.UUID, owner: str, at_once: int = 100) -> Claim | None:
     """Take the lease of a run that is ready and due, or return None. Also to pause or cancel it, if that is desired.
 
     `at_once` is how many runs of one person may be under way. Two claims at one moment may exceed it by one: it keeps
     people from crowding each other out, and no truth hangs on it.
     """
-    now = func.clock_timestamp()
-    other = aliased(Run)
-    under_way = select(func.count()).where(
-        other.user_id == Run.user_id, other.lease_owner.is_not(None), other.lease_until > now, other.id != Run.id
+    given = {"run_id": run_id, "owner": owner, "at_once": at_once, "lease": LEASE}
+    row = (await at.execute(_CLAIM, given)).one_or_none()
+    if row is None:
+        return None
+    return Claim(
+        run_id=run_id,
+        lease_token=row.lease_token,
+        step_no=row.step_no,
+        project_id=row.project_id,
+        run_kind=row.kind,
     )
-    statement = (
-        update(Run)
-        .where(
-            Run.id == run_id,
-            Run.state == RunState.READY,
-            Run.wake_at <= now,
-            or_(Run.lease_until.is_(None), Run.lease_until < now),
-            under_way.correlate(Run).scalar_subquery() < at_once,
-        )
-        .values(lease_owner=owner, lease_token=Run.lease_token + 1, lease_until=now + LEASE, claims=Run.claims + 1)
-        .returning(Run.lease_token)
-    )
-    lease_token = (await session.execute(statement)).scalar_one_or_none()
-    return None if lease_token is None else Claim(run_id=run_id, lease_token=lease_token)
 
 
-async def extend(session: AsyncSession, *, held: Claim) -> str | None:
-    """Extend the lease; return what is desired of the run (run, pause or cancel), or None when the lease is gone."""
-    statement = (
-        update(Run)
-        .where(Run.id == held.run_id, Run.lease_token == held.lease_token)
-        .values(lease_until=func.clock_timestamp() + LEASE)
-        .returning(Run.desired)
-    )
-    return (await session.execute(statement)).scalar_one_or_none()
+_CLAIM = text("""
+UPDATE runs SET lease_owner = :owner, lease_token = lease_token + 1, claims = claims + 1,
+    lease_until = clock_timestamp() + CAST(:lease AS interval)
+WHERE id = :run_id AND state = 'ready' AND wake_at <= clock_timestamp()
+  AND (lease_until IS NULL OR lease_until < clock_timestamp())
+  AND (
+    SELECT count(*) FROM runs AS other
+    WHERE other.user_id = runs.user_id AND other.lease_owner IS NOT NULL AND other.lease_until > clock_timestamp()
+      AND other.id <> runs.id
+  ) < :at_once
+RETURNING lease_token, step_no, project_id, kind
+""")
+
+
+async def extend(at: Autocommit, *, held: Sequence[Claim]) -> dict[Claim, str | None]:
+    """Extend leases, and return of each run what is desired (run, pause or cancel), or None when the lease is gone.
+
+    A row that somebody writes at this moment is passed over: it is being journaled, which renews its lease.
+    """
+    given = {"ids": [claim.run_id for claim in held], "tokens": [claim.lease_token for claim in held], "lease": LEASE}
+    rows = (await at.execute(_EXTEND, given)).all()
+    claims = {(claim.run_id, claim.lease_token): claim for claim in held}
+    return {claims[row.id, row.token]: row.desired for row in rows}
+
+
+# What is told is as the statement found it: a run that was claimed by another meanwhile is told of at the next beat.
+_EXTEND = text("""
+WITH held AS (
+    SELECT id, token FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS bigint[])) AS given (id, token)
+), free AS (
+    SELECT runs.id FROM runs JOIN held ON runs.id = held.id AND runs.lease_token = held.token
+    FOR UPDATE OF runs SKIP LOCKED
+), extended AS (
+    UPDATE runs SET lease_until = clock_timestamp() + CAST(:lease AS interval) FROM free WHERE runs.id = free.id
+)
+SELECT held.id, held.token, CASE WHEN runs.lease_token = held.token THEN runs.desired END AS desired
+FROM held LEFT JOIN runs ON runs.id = held.id
+""")
+
+
+async def release_unwished(at: Execution, *, held: Claim) -> bool:
+    """Give the lease back where nobody wishes the run to pause or end; tell whether that was so."""
+    given = {"run_id": held.run_id, "lease_token": held.lease_token}
+    return (await at.execute(_RELEASE_UNWISHED, given)).one_or_none() is not None
+
+
+_RELEASE_UNWISHED = text("""
+UPDATE runs SET lease_until = NULL, lease_owner = NULL, wake_at = GREATEST(wake_at, clock_timestamp())
+WHERE id = :run_id AND lease_token = :lease_token AND desired = 'run' RETURNING id
+""")
 
 
 async def release(session: AsyncSession, *, held: Claim) -> str | None:
@@ -134,7 +188,7 @@ async def lease_runs(session: AsyncSession, *, run: Run) -> bool:
 
 
 async def record(session: AsyncSession, *, held: Claim, step_no: int, entry: Entry) -> None:
-    """Journal one step and move the run on.
+    """Journal one step and move the run on, its lease as new: steps too short for a heartbeat add up.
 
     Raises:
         LeaseLost: the lease or the step is no longer ours; the caller's transaction must roll back.
@@ -142,6 +196,7 @@ async def record(session: AsyncSession, *, held: Claim, step_no: int, entry: Ent
     given = {
         "run_id": held.run_id,
         "lease_token": held.lease_token,
+        "lease": LEASE,
         "step_no": step_no,
         "kind": entry.kind,
         "task_key": entry.task_key,
@@ -154,23 +209,48 @@ async def record(session: AsyncSession, *, held: Claim, step_no: int, entry: Ent
         "is_final": entry.state.is_final,
         "stop_code": entry.stop_code,
         "reason": entry.reason,
+        **_moves(entry.task or _NO_TASK),
     }
     if (await session.execute(_RECORD, given)).scalar_one_or_none() is None:
         metrics.claimed(result="fenced")
         raise LeaseLost
 
 
-# One statement: the step is inserted by what moves the run on, and by nothing where the fence does not hold.
+def _moves(task: TaskMoves) -> dict[str, object]:
+    return {
+        "task_id": task.id,
+        "stage": task.stage,
+        "attempts": task.attempts,
+        "rung": task.rung,
+        "rung_failures": task.rung_failures,
+        "proposal_step": task.proposal_step,
+        "proposal_tree_hash": task.proposal_tree_hash,
+        "feedback": task.feedback,
+    }
+
+
+# One statement: step and task are written by what moves the run on, and by nothing where the fence does not hold.
 _RECORD = text(
     """
     WITH moved AS (
         UPDATE runs
         SET step_no = step_no + 1, claims = 0, failures = 0, phase = :phase, state = :state,
             stop_code = :stop_code, reason = :reason, credits_needed = NULL,
-            working_ms = working_ms + :duration_ms,
+            working_ms = working_ms + :duration_ms, lease_until = clock_timestamp() + :lease,
             finished_at = CASE WHEN :is_final THEN clock_timestamp() END
         WHERE id = :run_id AND lease_token = :lease_token AND step_no = :step_no
         RETURNING id
+    ), task AS (
+        UPDATE tasks
+        SET credits_charged = credits_charged + :credits_charged,
+            stage = COALESCE(CAST(:stage AS varchar), stage),
+            attempts = COALESCE(CAST(:attempts AS int), attempts),
+            rung = COALESCE(CAST(:rung AS int), rung),
+            rung_failures = COALESCE(CAST(:rung_failures AS int), rung_failures),
+            proposal_step = COALESCE(CAST(:proposal_step AS int), proposal_step),
+            proposal_tree_hash = COALESCE(CAST(:proposal_tree_hash AS varchar), proposal_tree_hash),
+            feedback = COALESCE(CAST(:feedback AS text), feedback)
+        FROM moved WHERE tasks.id = :task_id
     )
     INSERT INTO steps
         (run_id, step_no, kind, task_key, outcome, output, lease_token, credits_charged, duration_ms)
@@ -178,7 +258,7 @@ _RECORD = text(
     FROM moved
     RETURNING step_no
     """
-).bindparams(bindparam("output", type_=JSONB))
+).bindparams(bindparam("output", type_=JSONB), bindparam("lease", type_=Interval))
 
 
 async def stop(
@@ -250,6 +330,6 @@ async def live_run(session: AsyncSession, *, project_id: uuid.UUID) -> Run | Non
     return (await session.scalars(statement)).one_or_none()
 
 
-def operation_key(run: Run) -> str:
+def operation_key(run_id: uuid.UUID, step_no: int) -> str:
     """Name the step under way, for the calls that are made for it."""
-    return f"{run.id}:{run.step_no}"
+    return f"{run_id}:{step_no}"

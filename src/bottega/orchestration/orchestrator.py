@@ -245,7 +245,8 @@ class ModelOrchestrator:
             await journal.seize(session, run=loaded.run)
             await _grant(session, loaded, setbacks.of_desire(desired))
         async with self._database.transaction() as session:  # after it: a runner's journal locks calls before runs
-            lost = await orphan_started(session, operation_key=journal.operation_key(loaded.run))
+            key = journal.operation_key(loaded.run.id, loaded.run.step_no)
+            lost = await orphan_started(session, operation_key=key)
         metrics.orphaned(calls=lost)
 
     async def resume(self, *, user_id: int, project_id: uuid.UUID) -> None:

@@ -8,6 +8,7 @@ is released at once instead of being waited for.
 
 import asyncio
 import contextlib
+import math
 import os
 import socket
 import uuid
@@ -29,6 +30,7 @@ from bottega.orchestration.tables import Run
 
 BUSY_POLL_SECONDS = 1.0
 REFUSED_FOR_GOOD = 2  # once may be somebody who was quicker; then the lease says so
+TOGETHER_SECONDS = 0.1  # runs that end within it make room together: a thousand that end are not a thousand looks
 LOOK_AGAIN_SECONDS = 5.0  # while a run is not due, somebody may pause, cancel or resume it
 AT_ONCE = 64
 GRACE_SECONDS = 20.0  # for the steps under way, when a patrol ends
@@ -89,6 +91,7 @@ class InProcessRunner:
         self._clock = clock
         self._at_once_per_person = at_once_per_person
         self._rung = asyncio.Event()
+        self._room_is_told = False
 
     def ring(self, run_id: uuid.UUID, *, lane: Lane) -> None:  # noqa: ARG002  # the rows say which run, and for whom
         """Look at once what is due."""
@@ -132,10 +135,14 @@ class InProcessRunner:
         """
         shift = shift or Shift()
         driven: dict[uuid.UUID, asyncio.Task[Advanced]] = {}
+        mended_at = -math.inf
         try:
             while True:
                 self._rung.clear()
                 _drop_ended(driven)
+                if self._clock.monotonic() >= mended_at + every_seconds:
+                    await self._mend()
+                    mended_at = self._clock.monotonic()
                 if room := at_once - len(driven):
                     look = _Look(room=room, except_for=tuple(driven), overdue_seconds=overdue_seconds, lane=shift.lane)
                     for run_id in await self._look(look):
@@ -148,8 +155,14 @@ class InProcessRunner:
 
     def _look_again(self, ended: "asyncio.Task[Advanced]") -> None:
         """There is room for another run; for one that failed for no known reason there is time."""
-        if not ended.cancelled() and ended.exception() is None:
-            self._rung.set()
+        if self._room_is_told or ended.cancelled() or ended.exception() is not None:
+            return
+        self._room_is_told = True
+        asyncio.get_running_loop().call_later(TOGETHER_SECONDS, self._tell_of_room)
+
+    def _tell_of_room(self) -> None:
+        self._room_is_told = False
+        self._rung.set()
 
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -158,14 +171,20 @@ class InProcessRunner:
 
     async def _look(self, look: "_Look") -> Sequence[uuid.UUID]:
         try:
-            await self._wake_funded()
-            await self._evict_dead()
-            async with self._database.transaction() as session:
+            async with self._database.reading() as session:
                 found = await session.scalars(_DUE, {"at_once": self._at_once_per_person, **asdict(look)})
                 return found.all()
         except (OSError, SQLAlchemyError) as error:
             log.warning("runner.patrol.missed", reason=str(error))
             return ()
+
+    async def _mend(self) -> None:
+        """Set going what nobody rings for: runs whose credits came back, and those of the dead."""
+        try:
+            await self._wake_funded()
+            await self._evict_dead()
+        except (OSError, SQLAlchemyError) as error:
+            log.warning("runner.patrol.missed", reason=str(error))
 
     async def _wake_funded(self) -> None:
         async with self._database.transaction() as session:
@@ -177,7 +196,7 @@ class InProcessRunner:
     async def _due(self, run_id: uuid.UUID) -> _Due:
         wait = func.extract("epoch", Run.wake_at - func.clock_timestamp())
         statement = select(Run.state, wait, Run.lease_owner).where(Run.id == run_id)
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             state, seconds, owner = (await session.execute(statement)).one()
         return _Due(state=RunState(state), wait_seconds=float(seconds), lease_owner=owner)
 

@@ -6,18 +6,16 @@ A step that was done is journaled and paid for; one that could not be done leave
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.billing.metering import MeteredLLM
 from bottega.orchestration import journal, progress, refining
 from bottega.orchestration.decide import Do
-from bottega.orchestration.journal import Claim, Entry
+from bottega.orchestration.journal import Claim, Entry, TaskMoves
 from bottega.orchestration.setbacks import Setback
 from bottega.orchestration.situation import Loaded
 from bottega.orchestration.state import LastStep, RunView
 from bottega.orchestration.steps.types import Situation, StepResult
-from bottega.orchestration.tables import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +38,6 @@ async def record(session: AsyncSession, *, held: Claim, done: DoneStep, meter: M
     charged = await _bill(session, meter=meter, result=result)
     entry = _entry(done, credits_charged=charged)
     await journal.record(session, held=held, step_no=todo.run.step_no, entry=entry)
-    if result.task or charged:
-        await _update_task(session, todo=todo, result=result, charged=charged)
     if result.write:
         await result.write(session)
     await progress.report(
@@ -102,25 +98,25 @@ def _entry(done: DoneStep, *, credits_charged: Decimal) -> Entry:
         state=result.state,
         stop_code=result.stop_code,
         reason=result.reason,
+        task=_moves(done),
     )
 
 
-async def _update_task(session: AsyncSession, *, todo: Situation, result: StepResult, charged: Decimal) -> None:
+def _moves(done: DoneStep) -> TaskMoves | None:
+    todo, result = done.todo, done.result
     if todo.task_key is None:
-        return
-    values: dict[str, object] = {"credits_charged": Task.credits_charged + charged}
-    if result.task:
-        values |= {
-            "stage": result.task.stage,
-            "attempts": result.task.attempts,
-            "rung": result.task.rung,
-            "rung_failures": result.task.rung_failures,
-        }
-    if result.proposal_tree_hash is not None:
-        values |= {"proposal_step": todo.run.step_no, "proposal_tree_hash": result.proposal_tree_hash}
-    if result.feedback is not None:
-        values["feedback"] = result.feedback
-    await session.execute(update(Task).where(Task.id == todo.task.id).values(values))
+        return None
+    task, proposal = result.task, result.proposal_tree_hash
+    return TaskMoves(
+        id=todo.task.id,
+        stage=task.stage if task else None,
+        attempts=task.attempts if task else None,
+        rung=task.rung if task else None,
+        rung_failures=task.rung_failures if task else None,
+        proposal_step=None if proposal is None else todo.run.step_no,
+        proposal_tree_hash=proposal,
+        feedback=result.feedback,
+    )
 
 
 def _after(done: DoneStep) -> RunView:

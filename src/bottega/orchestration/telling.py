@@ -13,9 +13,9 @@ import structlog
 from bottega.core.clock import Clock
 from bottega.core.log import bound
 from bottega.orchestration.decide import Do
+from bottega.orchestration.journal import Claim
 from bottega.orchestration.setbacks import Setback
 from bottega.orchestration.state import RunState
-from bottega.orchestration.tables import Run
 from bottega.telemetry import metrics, names, tracing
 from bottega.telemetry.tracing import Span
 
@@ -23,10 +23,10 @@ log = structlog.get_logger()
 
 
 @contextlib.contextmanager
-def of_claim(run: Run) -> Iterator[None]:
+def of_claim(held: Claim) -> Iterator[None]:
     """Let every line say whose project it is about, and every span belong to this claim of the run."""
-    spanned = tracing.run_span(run_id=run.id, project_id=run.project_id, workflow=run.kind)
-    with bound(project_id=str(run.project_id)), spanned:
+    spanned = tracing.run_span(run_id=held.run_id, project_id=held.project_id, workflow=held.run_kind)
+    with bound(project_id=str(held.project_id)), spanned:
         yield
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, Protocol
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -105,23 +105,23 @@ async def write_files(session: AsyncSession, *, project_id: uuid.UUID, changed: 
         )
     rows = [_file_row(project_id, path, content) for path, content in sorted(changed.items()) if content is not None]
     if rows:
-        upsert = insert(ProjectFile)
-        fresh = {name: upsert.excluded[name] for name in ("file_type", "content", "content_hash", "size_bytes")}
-        await session.execute(
-            upsert.on_conflict_do_update(
-                index_elements=[ProjectFile.project_id, ProjectFile.file_path],
-                set_={**fresh, "updated_at": func.now()},
-                where=ProjectFile.content_hash != upsert.excluded.content_hash,
-            ),
-            rows,
-        )
+        await session.execute(_WRITE_FILE, rows)
+
+
+# Every step of a build runs these: they are built once.
+_FILES = select(ProjectFile.file_path, ProjectFile.content).where(ProjectFile.project_id == bindparam("project_id"))
+_FILE = insert(ProjectFile)
+_FRESH = {name: _FILE.excluded[name] for name in ("file_type", "content", "content_hash", "size_bytes")}
+_WRITE_FILE = _FILE.on_conflict_do_update(
+    index_elements=[ProjectFile.project_id, ProjectFile.file_path],
+    set_={**_FRESH, "updated_at": func.now()},
+    where=ProjectFile.content_hash != _FILE.excluded.content_hash,
+)
 
 
 async def read_files(session: AsyncSession, *, project_id: uuid.UUID) -> dict[str, str]:
     """Return every file of a project, by path, in the order of paths."""
-    rows = await session.execute(
-        select(ProjectFile.file_path, ProjectFile.content).where(ProjectFile.project_id == project_id),
-    )
+    rows = await session.execute(_FILES, {"project_id": project_id})
     return dict(sorted((path, content) for path, content in rows))
 
 

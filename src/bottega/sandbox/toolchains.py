@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import PurePosixPath
 
@@ -52,6 +53,7 @@ class Counts:
     skipped: int
 
 
+@lru_cache(maxsize=512)  # a check asks of the same command again and again
 def recognise(command: str) -> tuple[Selection, ...]:
     """Return the test runners that `command` starts, looking through `cd`, variables and `&&`."""
     folder, found = "", []

@@ -25,7 +25,7 @@ from bottega.sandbox.toolchains import recognise
 
 async def check(situation: Situation, bench: Workbench) -> StepResult:
     task = situation.task
-    async with bench.database.transaction() as session:
+    async with bench.database.reading() as session:
         review = await workspace.under_review(session, run_id=situation.run.id, task=task)
     files = workspace.encoded(review.draft)
     checks = await bench.checks.check(

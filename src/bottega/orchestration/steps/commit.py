@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.core.errors import AppError
@@ -37,7 +37,7 @@ class EvidenceMissing(AppError):
 
 async def commit(situation: Situation, bench: Workbench) -> StepResult:
     task = situation.task
-    async with bench.database.transaction() as session:
+    async with bench.database.reading() as session:
         review = await workspace.under_review(session, run_id=situation.run.id, task=task)
         files, changes = review.draft, review.changes
         tree = tree_hash(workspace.encoded(files))
@@ -81,8 +81,10 @@ async def _earned_status(session: AsyncSession, *, situation: Situation, tree: s
 
 async def approved_at(session: AsyncSession, *, run_id: uuid.UUID, before: int) -> datetime:
     """Return when the step before this one was journaled: a repeated commit must carry the same time."""
-    statement = select(Step.created_at).where(Step.run_id == run_id, Step.step_no == before - 1)
-    return (await session.execute(statement)).scalar_one()
+    return (await session.execute(_JOURNALED_AT, {"of_run": run_id, "of_step": before - 1})).scalar_one()
+
+
+_JOURNALED_AT = select(Step.created_at).where(Step.run_id == bindparam("of_run"), Step.step_no == bindparam("of_step"))
 
 
 async def write_commit(
@@ -96,7 +98,7 @@ async def write_commit(
     repository = bench.repository(situation.project.id)
     parent = situation.project.head_sha
     if parent != repository.head():
-        async with bench.database.transaction() as session:
+        async with bench.database.reading() as session:
             commits = await history.commits(session, project_id=situation.project.id)
         await asyncio.to_thread(history.rebuild, repository, commits)
     content = workspace.encoded(files)

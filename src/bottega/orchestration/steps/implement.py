@@ -100,7 +100,7 @@ async def _edited(situation: Situation, bench: Workbench, material: _Material, *
 
 async def _gather_material(situation: Situation, bench: Workbench) -> _Material:
     task, project_id = situation.task, situation.project.id
-    async with bench.database.transaction() as session:
+    async with bench.database.reading() as session:
         review = await workspace.under_review(session, run_id=situation.run.id, task=task)
         tried = task.proposal_step is not None
         rows = await evidence.newest(session, run_id=situation.run.id, task_key=task.key) if tried else []

@@ -16,7 +16,7 @@ from bottega.projects.tables import Project
 
 async def package(situation: Situation, bench: Workbench) -> StepResult:
     project = situation.project
-    async with bench.database.transaction() as session:
+    async with bench.database.reading() as session:
         contents = await packing.collect(session, project_id=project.id, credit_value_usd=bench.credit_value_usd)
     archive = await asyncio.to_thread(packing.pack, contents, bench.repository(project.id))
     key = f"archives/{project.id}/{hashlib.sha256(archive).hexdigest()[:16]}.zip"

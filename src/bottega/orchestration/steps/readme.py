@@ -27,7 +27,7 @@ CHOICES = ("resume: let it write the README again", "download: take the project 
 
 
 async def write_readme(situation: Situation, bench: Workbench) -> StepResult:
-    async with bench.database.transaction() as session:
+    async with bench.database.reading() as session:
         request = await _request(session, situation)
     try:
         readme = await architect(situation, bench).write_readme(request=request, repair=situation.repair)
@@ -73,7 +73,7 @@ async def _previous(session: AsyncSession, situation: Situation) -> str:
 
 async def check_readme(situation: Situation, bench: Workbench) -> StepResult:
     """Run the README's commands, in order, in one clean copy of the project."""
-    async with bench.database.transaction() as session:
+    async with bench.database.reading() as session:
         head = await projects.read_files(session, project_id=situation.project.id)
         output = await _last_output(session, situation)
     files = workspace.encoded(workspace.overlay(head, output["files"]))
@@ -112,7 +112,7 @@ def _readme_failed(situation: Situation, check: Check, *, write: Write) -> StepR
 
 
 async def commit_readme(situation: Situation, bench: Workbench) -> StepResult:
-    async with bench.database.transaction() as session:
+    async with bench.database.reading() as session:
         head = await projects.read_files(session, project_id=situation.project.id)
         checked = await _last_output(session, situation)
         at = await approved_at(session, run_id=situation.run.id, before=situation.run.step_no)

@@ -54,7 +54,7 @@ def note(*, verdict: Verdict) -> str:
 
 async def _gather_case(situation: Situation, bench: Workbench) -> _Case:
     task, project_id = situation.task, situation.project.id
-    async with bench.database.transaction() as session:
+    async with bench.database.reading() as session:
         review = await workspace.under_review(session, run_id=situation.run.id, task=task)
         rows = await evidence.newest(session, run_id=situation.run.id, task_key=task.key)
     context = await workspace.context_files(index=bench.index, project_id=project_id, task=task, files=review.head)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.agents.types import ContextFile, PlannedTask
@@ -62,9 +62,11 @@ async def under_review(session: AsyncSession, *, run_id: uuid.UUID, task: Task) 
 
 async def step_output(session: AsyncSession, *, run_id: uuid.UUID, step_no: int) -> dict[str, Any]:
     """Return what a journaled step left for later ones."""
-    statement = select(Step.output).where(Step.run_id == run_id, Step.step_no == step_no)
-    output: dict[str, Any] = (await session.execute(statement)).scalar_one()
+    output: dict[str, Any] = (await session.execute(_OUTPUT, {"of_run": run_id, "of_step": step_no})).scalar_one()
     return output
+
+
+_OUTPUT = select(Step.output).where(Step.run_id == bindparam("of_run"), Step.step_no == bindparam("of_step"))
 
 
 def planned(task: Task) -> PlannedTask:
