@@ -1,9 +1,10 @@
 """The fence: a step is journaled once, by whoever holds the lease."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from tests.database import MakeProject, MakeUser
 
 from bottega.core.ids import new_id
@@ -73,3 +74,15 @@ async def test_the_same_step_is_not_recorded_twice(database: Database, held: Cla
         async with database.transaction() as session:
             await journal.record(session, held=held, step_no=0, entry=ENTRY)
     assert len(await steps(database)) == 1
+
+
+async def test_a_recorded_step_renews_the_lease_so_that_many_short_ones_outlast_it(
+    database: Database, held: Claim
+) -> None:
+    soon = func.clock_timestamp() + timedelta(seconds=1)
+    async with database.transaction() as session:
+        await session.execute(update(Run).values(lease_until=soon))
+        await journal.record(session, held=held, step_no=0, entry=ENTRY)
+    left = select(Run.lease_until - func.clock_timestamp())
+    async with database.transaction() as session:
+        assert (await session.execute(left)).scalar_one() > journal.LEASE - timedelta(seconds=5)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import bindparam, func, or_, select, text, update
+from sqlalchemy import Interval, bindparam, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -108,7 +108,7 @@ async def lease_runs(session: AsyncSession, *, run: Run) -> bool:
 
 
 async def record(session: AsyncSession, *, held: Claim, step_no: int, entry: Entry) -> None:
-    """Journal one step and move the run on.
+    """Journal one step and move the run on, its lease as new: steps too short for a heartbeat add up.
 
     Raises:
         LeaseLost: the lease or the step is no longer ours; the caller's transaction must roll back.
@@ -116,6 +116,7 @@ async def record(session: AsyncSession, *, held: Claim, step_no: int, entry: Ent
     given = {
         "run_id": held.run_id,
         "lease_token": held.lease_token,
+        "lease": LEASE,
         "step_no": step_no,
         "kind": entry.kind,
         "task_key": entry.task_key,
@@ -140,6 +141,7 @@ _RECORD = text(
         UPDATE runs
         SET step_no = step_no + 1, claims = 0, failures = 0, phase = :phase, state = :state,
             stop_code = :stop_code, reason = :reason, credits_needed = NULL,
+            lease_until = clock_timestamp() + :lease,
             finished_at = CASE WHEN :is_final THEN clock_timestamp() END
         WHERE id = :run_id AND lease_token = :lease_token AND step_no = :step_no
         RETURNING id
@@ -150,7 +152,7 @@ _RECORD = text(
     FROM moved
     RETURNING step_no
     """
-).bindparams(bindparam("output", type_=JSONB))
+).bindparams(bindparam("output", type_=JSONB), bindparam("lease", type_=Interval))
 
 
 async def stop(
