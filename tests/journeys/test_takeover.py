@@ -55,23 +55,23 @@ async def take_the_lease(workshop: Workshop, status: Status) -> None:
         await journal.seize(session, run=await session.get_one(Run, status.run_id))
 
 
-@pytest.mark.parametrize(
-    ("pace", "end"),
-    [(BRISK, "orphan"), (CALM, "fenced")],
-    ids=["its heartbeat tells it", "its journal is refused"],
-)
-async def test_a_runner_that_lost_its_lease_changes_nothing(pace: Pace, end: str, open_workshop: OpenWorkshop) -> None:
+@pytest.mark.parametrize("pace", [BRISK, CALM], ids=["its heartbeat tells it", "its journal is refused"])
+async def test_a_runner_that_lost_its_lease_changes_nothing(pace: Pace, open_workshop: OpenWorkshop) -> None:
     model = ThoughtfulModel(about="plan-1")
     slow, quick = await open_workshop(llm=model, pace=pace), await open_workshop(scripts.GOOD)
     status = await start(slow)
     stale = drive(slow, status)
     await model.asked.wait()
     await take_the_lease(slow, status)
+    if pace is BRISK:
+        model.may_answer.set()  # it hears of its loss at once, may be the next to claim the run, and then goes on
     done = await quick.run(status.project_id)
     model.may_answer.set()
     assert await stale is RunState.DONE
     assert done.state is RunState.DONE
-    assert await quick.calls() == Counter({"settled": 7, end: 1})
+    calls = await quick.calls()
+    assert calls.total() - calls["settled"] == 1
+    assert calls in [Counter(settled=7, fenced=1), *([Counter(settled=7, orphan=1)] if pace is BRISK else [])]
     await quick.audit()
 
 
