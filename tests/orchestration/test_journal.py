@@ -85,4 +85,5 @@ async def test_a_recorded_step_renews_the_lease_so_that_many_short_ones_outlast_
         await journal.record(session, held=held, step_no=0, entry=ENTRY)
     left = select(Run.lease_until - func.clock_timestamp())
     async with database.transaction() as session:
-        assert (await session.execute(left)).scalar_one() > journal.LEASE - timedelta(seconds=5)
+        remaining: timedelta = (await session.execute(left)).scalar_one()  # type: ignore[assignment]
+    assert remaining > journal.LEASE - timedelta(seconds=5)
