@@ -37,8 +37,9 @@ demo: $(VENV)/.installed ## build a project from a brief with scripted models: n
 run: $(VENV)/.installed ## build from a brief with your models: make run BRIEF=brief.md
 	@$(BIN)/bottega build --file $(or $(BRIEF),brief.md)
 
+# A third of the time a test waits: three workers keep two cores busy.
 test: $(VENV)/.installed-dev ## the whole test suite
-	@$(BIN)/pytest -n 2 --dist worksteal
+	@$(BIN)/pytest -n 3 --dist worksteal
 
 chaos: $(VENV)/.installed-dev ## kill -9 at every boundary of every step: the run goes on by itself, nothing twice
 	@$(BIN)/pytest -m slow -n 2 --dist worksteal tests/journeys

@@ -189,6 +189,10 @@ async def test_what_is_in_the_archives_way_is_never_overwritten(cli: Cli) -> Non
     assert "word-counter/README.md" in names_in(told["zip"])
 
 
+def _heed_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell ignores it for what it starts in the background
+
+
 async def test_ctrl_c_keeps_everything_and_resume_goes_on(
     environment: Environment, variables: dict[str, str], fake: FakeProviders, cli: Cli
 ) -> None:
@@ -206,6 +210,7 @@ async def test_ctrl_c_keeps_everything_and_resume_goes_on(
         env=environment.variables(**variables),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        preexec_fn=_heed_ctrl_c,
     )
     await asked.wait()
     process.send_signal(signal.SIGINT)
