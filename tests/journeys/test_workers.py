@@ -110,6 +110,12 @@ class Floor:
     async def has_steps(self, count: int) -> bool:
         return await self.steps() >= count
 
+    async def drives(self, count: int) -> bool:
+        """Tell whether workers have at least so many runs at once."""
+        leased = select(func.count()).where(Run.lease_until > func.clock_timestamp())
+        async with self.workshop.app.database.transaction() as session:
+            return (await session.execute(leased)).scalar_one() >= count
+
     async def saw(self, **calls: int) -> bool:
         """Tell whether there are at least so many calls that ended so."""
         return Counter(calls) <= await self.workshop.calls()
@@ -268,7 +274,7 @@ async def test_a_worker_killed_at(place: str, floor: Floor, undisturbed: Outcome
 async def test_a_storm_of_fifty_kills_over_three_workers_and_sixty_runs(floor: Floor) -> None:
     chance = random.Random(4)  # noqa: S311 -- the same storm each time
     await floor.approved(60)
-    working = [floor.hire(seconds=0.3) for _ in range(3)]
+    working = [floor.hire(at_once=6, seconds=0.3) for _ in range(3)]
     lost = []
     for _ in range(50):
         await asyncio.sleep(chance.uniform(0.5, 2.5))
@@ -277,7 +283,7 @@ async def test_a_storm_of_fifty_kills_over_three_workers_and_sixty_runs(floor: F
         victim = working.pop(chance.randrange(3))
         victim.kill()
         await asyncio.to_thread(victim.join)
-        working.append(floor.hire(seconds=0.3))
+        working.append(floor.hire(at_once=6, seconds=0.3))
         lost.append((await floor.workshop.calls())["orphan"])
     assert len(lost) == 50, f"only {len(lost)} kills were needed to let all end"
     await floor.all_done(60, seconds=600)
@@ -293,7 +299,7 @@ async def test_a_storm_of_fifty_kills_over_three_workers_and_sixty_runs(floor: F
 async def test_a_rolling_restart_with_a_hundred_runs_in_flight_loses_nothing(floor: Floor) -> None:
     await floor.approved(100)
     old = floor.hire(at_once=100, seconds=2.0)
-    await when(lambda: floor.saw(started=50))
+    await when(lambda: floor.drives(90))
     for _ in range(3):
         new = floor.hire(at_once=100, seconds=2.0)
         await asyncio.sleep(4)
