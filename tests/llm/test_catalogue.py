@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -162,18 +161,6 @@ def test_whatever_is_listed_a_price_is_sane_or_unusable(pricing: dict[str, Any],
 
 
 # -- over HTTP --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeProviders]:
-    async with FakeProviders() as fake:
-        yield fake
-
-
-@pytest.fixture
-async def client(fake: FakeProviders) -> AsyncIterator[LLMClient]:
-    async with gateway(fake) as client:
-        yield client
 
 
 async def test_a_list_longer_than_a_page_is_read_whole(fake: FakeProviders, client: LLMClient) -> None:

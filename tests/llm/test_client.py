@@ -1,6 +1,5 @@
 """The gateway against both providers' wire formats over real HTTP, well and ill."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -38,18 +37,6 @@ from bottega.llm.types import FinishReason, Usage
 from bottega.llm.wire import WireLimits
 
 BOTH = [GEMINI, OPENROUTER]
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeProviders]:
-    async with FakeProviders() as fake:
-        yield fake
-
-
-@pytest.fixture
-async def client(fake: FakeProviders) -> AsyncIterator[LLMClient]:
-    async with gateway(fake) as client:
-        yield client
 
 
 async def failure_of(client: LLMClient, model: str) -> ProviderError:
