@@ -121,6 +121,20 @@ async def test_a_stream_keeps_its_order_and_holds_up_nobody_else(database: Datab
     assert [n for n in recorder.numbers if n in range(100)] == [0, 1, 2, 3, *range(3, 10)]
 
 
+async def test_a_stream_waits_for_what_is_being_taken_in_before_it(database: Database) -> None:
+    """Otherwise a later update could be seen, and handled, before an earlier one is there."""
+    door = Inbox(database=database, source="test")
+    row = '[{"external_id": "1", "stream": "ada", "payload": "{}"}]'
+    async with database.transaction() as session:
+        await session.execute(inbox._TAKE_IN, {"source": "test", "rows": row})
+        behind = asyncio.create_task(door.take_in([arrival(2)]))
+        assert await door.take_in([arrival(3, stream="bob")]) == 1
+        await asyncio.sleep(0.1)
+        assert not behind.done()
+    assert await behind == 1
+    await door.close()
+
+
 async def test_many_doors_and_clerks_keep_each_streams_order(database: Database, database_url: str) -> None:
     """Updates of a stream that arrive at the same moment get ids in the order in which they become visible."""
     other = Database(url=database_url)
