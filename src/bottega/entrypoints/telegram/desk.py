@@ -13,12 +13,12 @@ from telegram.constants import ChatAction
 from bottega.core.errors import AppError
 from bottega.db.transaction import transaction_open
 from bottega.entrypoints.telegram.api import faults
-from bottega.entrypoints.telegram.faults import Later, Rejected, Shut, TooLarge, Unreachable
+from bottega.entrypoints.telegram.faults import Later, NotText, Rejected, Shut, TooLarge, Unreachable
 from bottega.entrypoints.telegram.pieces import LONGEST_MESSAGE, NOTHING, pieces
 from bottega.entrypoints.telegram.saying import Voice
 from bottega.entrypoints.telegram.types import Say
 
-__all__ = ["Desk", "Later", "Rejected", "Shut", "TooLarge", "Unreachable"]
+__all__ = ["Desk", "Later", "NotText", "Rejected", "Shut", "TooLarge", "Unreachable"]
 
 PATIENCE_SECONDS = 0.5  # for a turn of its own; a status that has to wait longer can be newer by then
 LONGEST_NOTICE = 100  # letters: Telegram takes 200 UTF-16 units
@@ -84,10 +84,10 @@ class Desk:
         return shown
 
     async def fetch_text(self, file_id: str, limit_bytes: int) -> bytes:
-        """Return a person's file.
+        """Return a person's file, which is UTF-8.
 
         Raises:
-            TooLarge, Later, Unreachable; Rejected where Telegram has no such file
+            TooLarge, NotText, Later, Unreachable; Rejected where Telegram has no such file
         """
         _outside()
         too_large = TooLarge(f"The file is larger than {limit_bytes // 1024} KiB.")
@@ -103,6 +103,10 @@ class Desk:
             raise
         if len(content) > limit_bytes:
             raise too_large
+        try:
+            content.decode()
+        except UnicodeDecodeError:
+            raise NotText("The file is not UTF-8 text.") from None
         return content
 
     async def set_commands(self, language: str | None, commands: Mapping[str, str]) -> None:

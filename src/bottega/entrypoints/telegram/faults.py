@@ -50,3 +50,9 @@ class TooLarge(Refused):
     """A file is larger than what is read, or taken."""
 
     code = "telegram.too_large"
+
+
+class NotText(Refused):
+    """A person's file is not UTF-8 text."""
+
+    code = "telegram.not_text"

@@ -82,7 +82,7 @@ async def post_invoice(
 
 
 async def _post(session: AsyncSession, *, chat_id: int, payload: Mapping[str, Any], key: str) -> None:
-    await outbox.post(session, target=TARGET, recipient=str(chat_id), payload=payload, dedupe_key=f"{TARGET}:{key}")
+    await outbox.post(session, target=TARGET, recipient=str(chat_id), payload=payload, dedupe_key=key)
 
 
 def as_json(say: Say) -> dict[str, Any]:
