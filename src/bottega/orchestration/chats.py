@@ -34,6 +34,7 @@ class Expects(StrEnum):
     PROJECT = "project"  # the draft is a text, and which project it is about is asked
     PLAN_CHANGE = "plan_change"
     REMARK = "remark"
+    FILE = "file"  # the draft is what to change, and which file is asked
     FILE_CHANGE = "file_change"  # the draft is the file's path
     LIMIT = "limit"
 
@@ -121,6 +122,14 @@ async def begin_in(session: AsyncSession, talk: Talk, *, project_id: uuid.UUID) 
     note(session, News(project_id=project_id))
 
 
+async def adopt(session: AsyncSession, talk: Talk, *, project_id: uuid.UUID) -> None:
+    """Speak of the project; where no chat is told of it, this one is from now on."""
+    given = {"project_id": project_id, "chat_id": talk.chat_id, "user_id": talk.user_id}
+    await session.execute(_ADOPT, given)
+    await speak_of(session, talk, project_id=project_id)
+    note(session, News(project_id=project_id))
+
+
 async def where_told(session: AsyncSession, *, project_id: uuid.UUID) -> int | None:
     """Return the chat that a project is told of in."""
     return await session.scalar(select(ChatProject.chat_id).where(ChatProject.project_id == project_id))
@@ -192,6 +201,14 @@ def _mine(talk: Talk) -> Update:
     return update(Chat).where(Chat.chat_id == talk.chat_id, Chat.user_id == talk.user_id)
 
 
+_ADOPT = text(
+    """
+    INSERT INTO chat_projects (project_id, chat_id, user_id, told)
+    SELECT id, :chat_id, user_id, event_sequence FROM projects
+    WHERE id = CAST(:project_id AS uuid) AND user_id = :user_id
+    ON CONFLICT DO NOTHING
+    """
+)
 _PLACE = """
     chat_projects.project_id, chat_projects.chat_id, chat_projects.user_id,
     COALESCE(chats.chosen_language, chats.language) AS language, told, status_message_id, shown

@@ -636,6 +636,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("api_key_usage_id", name=op.f("uq_credit_transactions_api_key_usage_id")),
         sa.UniqueConstraint("idempotency_key", name=op.f("uq_credit_transactions_idempotency_key")),
     )
+    op.create_index(
+        "ix_credit_transactions_given",
+        "credit_transactions",
+        ["created_at"],
+        unique=False,
+        postgresql_where=sa.text("transaction_type = 'initial_grant'"),
+    )
     op.create_index(op.f("ix_credit_transactions_user_id_id"), "credit_transactions", ["user_id", "id"], unique=False)
     op.create_table(
         "payment_postings",
