@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from tests.fakes.stripe import KEY, SECRET, FakeStripe, signed
-from tests.fakes.telegram_stars import TOKEN, FakeTelegramStars
+from tests.fakes.telegram import TOKEN
+from tests.fakes.telegram_stars import FakeTelegramStars
 
 from bottega.billing import ledger
 from bottega.billing.audit import audit
