@@ -657,4 +657,4 @@ command-language = Choose a language
 command-help = See how it works
 command-terms = Read the terms
 command-paysupport = Get help with a payment
-command-delete_my_data = Delete everything about you
+command-delete-my-data = Delete everything about you

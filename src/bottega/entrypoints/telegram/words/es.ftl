@@ -653,4 +653,4 @@ command-language = Elegir un idioma
 command-help = Ver cómo funciona
 command-terms = Leer las condiciones
 command-paysupport = Ayuda con un pago
-command-delete_my_data = Borrar todo sobre ti
+command-delete-my-data = Borrar todo sobre ti
