@@ -185,7 +185,6 @@ async def note_shown(
     values = {
         "status_message_id": message_id,
         "shown": shown,
-        "shown_at": func.clock_timestamp(),
         "show_at": func.clock_timestamp() + again_in,
     }
     await session.execute(update(ChatProject).where(ChatProject.project_id == place.project_id).values(values))

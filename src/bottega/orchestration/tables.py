@@ -1,4 +1,4 @@
-"""The durable state of a build: runs and their journal, tasks and their evidence, events, the outbox, deeds and chats.
+"""The durable state of a build: runs and their journal, tasks and their evidence, events, the inbox and the outbox.
 
 PostgreSQL is the only truth of a run. `steps` holds every (run, step) once; a `lease_token` that is no longer the
 run's cannot write. A task is `done` only with the evidence row and the tree that evidence was gathered on.
@@ -254,7 +254,37 @@ class ChatProject(Base):
     told: Mapped[int] = mapped_column(server_default=text("0"))  # the sequence of the last event told
     status_message_id: Mapped[int | None] = mapped_column(BigInteger)
     shown: Mapped[str | None] = mapped_column(String(64))  # sha256 of what the status message shows
-    shown_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     show_at: Mapped[CreatedAt]  # not before; while somebody shows, when their lease ends
     is_shut: Mapped[bool] = mapped_column(server_default=text("false"))  # the person blocked us: nothing is shown
     created_at: Mapped[CreatedAt]
+
+
+class Inbox(Base):
+    """What the outside told us, written before it was confirmed. One is dealt with when `done_at` is set."""
+
+    __tablename__ = "inbox"
+    __table_args__ = (
+        UniqueConstraint("source", "external_id"),
+        Index(
+            "ix_inbox_open",
+            "source",
+            "stream",
+            "id",
+            postgresql_where=text("done_at IS NULL AND refused_at IS NULL"),
+        ),
+        CheckConstraint("done_at IS NULL OR refused_at IS NULL", name="one_end"),
+        CheckConstraint("(refused_at IS NULL) = (refusal IS NULL)", name="refused_for_a_reason"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    source: Mapped[str] = mapped_column(String(50))  # whose update it is
+    external_id: Mapped[str] = mapped_column(String(200))  # what its source calls it
+    stream: Mapped[str] = mapped_column(String(200))  # whose updates stay in order
+    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))  # begun; also the fence of the newest
+    wake_at: Mapped[CreatedAt]  # when it may be tried; while it is tried, when that attempt's lease ends
+    last_fault: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[CreatedAt]
+    done_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    refused_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    refusal: Mapped[str | None] = mapped_column(Text)

@@ -86,6 +86,32 @@ def upgrade() -> None:
         postgresql_where=sa.text("is_active"),
     )
     op.create_table(
+        "inbox",
+        sa.Column("id", sa.BigInteger(), nullable=False),
+        sa.Column("source", sa.String(length=50), nullable=False),
+        sa.Column("external_id", sa.String(length=200), nullable=False),
+        sa.Column("stream", sa.String(length=200), nullable=False),
+        sa.Column("payload", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("wake_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("last_fault", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("refused_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("refusal", sa.Text(), nullable=True),
+        sa.CheckConstraint("done_at IS NULL OR refused_at IS NULL", name=op.f("ck_inbox_one_end")),
+        sa.CheckConstraint("(refused_at IS NULL) = (refusal IS NULL)", name=op.f("ck_inbox_refused_for_a_reason")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_inbox")),
+        sa.UniqueConstraint("source", "external_id", name=op.f("uq_inbox_source_external_id")),
+    )
+    op.create_index(
+        "ix_inbox_open",
+        "inbox",
+        ["source", "stream", "id"],
+        unique=False,
+        postgresql_where=sa.text("done_at IS NULL AND refused_at IS NULL"),
+    )
+    op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger(), nullable=False),
         sa.Column("target", sa.String(length=50), nullable=False),
@@ -702,7 +728,6 @@ def upgrade() -> None:
         sa.Column("told", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("status_message_id", sa.BigInteger(), nullable=True),
         sa.Column("shown", sa.String(length=64), nullable=True),
-        sa.Column("shown_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("show_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("is_shut", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),

@@ -7,7 +7,7 @@ from bottega.core.errors import AppError
 from bottega.entrypoints.telegram import buttons
 from bottega.entrypoints.telegram.types import Button, Keyboard, Say
 from bottega.entrypoints.telegram.words import markup
-from bottega.entrypoints.telegram.words.voice import Argument, Voice, in_rows
+from bottega.entrypoints.telegram.words.voice import Argument, Voice, in_rows, one_of
 from bottega.orchestration.briefs import MAX_BRIEF_BYTES
 from bottega.orchestration.refining import MAX_FILE_BYTES, MAX_INSTRUCTION_CHARACTERS
 
@@ -29,7 +29,7 @@ class FaultWords:
     def of(self, error: AppError, *, project_id: uuid.UUID | None = None) -> Say:
         """Return what an error means for the person and, where something can be done, buttons for it."""
         code = error.code
-        message = f"error-{code.replace('_', '-').replace('.', '-')}"
+        message = one_of("error", code)
         if not self._voice.knows(message):
             return Say(html=self._sentence(error), keyboard=self._keyboard(code, project_id=project_id))
         arguments: dict[str, Argument] = {"said": self._sentence(error)}

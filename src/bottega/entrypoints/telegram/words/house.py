@@ -6,7 +6,7 @@ from bottega.entrypoints.telegram.types import Say
 from bottega.entrypoints.telegram.words import markup
 from bottega.entrypoints.telegram.words.markup import Html, joined
 from bottega.entrypoints.telegram.words.values import Stats
-from bottega.entrypoints.telegram.words.voice import Voice
+from bottega.entrypoints.telegram.words.voice import Voice, one_of
 
 
 class HouseWords:
@@ -35,7 +35,7 @@ class HouseWords:
     def stats(self, stats: Stats) -> Say:
         runs = joined(
             *(
-                Html(f"· {self._voice.html(f'stats-{state.value}', count=count)}")
+                Html(f"· {self._voice.html(one_of('stats', state), count=count)}")
                 for state, count in stats.runs_by_state.items()
                 if count
             )

@@ -12,7 +12,7 @@ from bottega.entrypoints.telegram.types import Button, Keyboard, Say
 from bottega.entrypoints.telegram.words import markup
 from bottega.entrypoints.telegram.words.markup import Html, joined
 from bottega.entrypoints.telegram.words.values import Bill, CheckoutRefusal, Offers
-from bottega.entrypoints.telegram.words.voice import Voice, in_rows
+from bottega.entrypoints.telegram.words.voice import Voice, in_rows, one_of
 from bottega.orchestration.funding import WaitingRun
 
 MOVEMENTS, PROJECTS, PACKAGES = 12, 8, 10
@@ -76,7 +76,7 @@ class MoneyWords:
 
     def _moved(self, movement: Movement) -> Html:
         sign = "+" if movement.credits > 0 else "−" if movement.credits < 0 else ""
-        known = f"moved-{movement.type.replace('_', '-')}"
+        known = one_of("moved", movement.type)
         what = self._voice.html(known if self._voice.knows(known) else "moved-other")
         row = self._voice.html(
             "history-row",
@@ -154,7 +154,7 @@ class MoneyWords:
 
     def checkout_refused(self, why: CheckoutRefusal) -> str:
         """Return what Telegram shows somebody who may not pay now."""
-        return self._voice.plain(f"refused-{why.value.replace('_', '-')}")
+        return self._voice.plain(one_of("refused", why))
 
 
 def _whole(credits: Decimal) -> int | str:

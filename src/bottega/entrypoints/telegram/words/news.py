@@ -9,7 +9,7 @@ from bottega.entrypoints.telegram.words.markup import Html, joined
 from bottega.entrypoints.telegram.words.money import MoneyWords
 from bottega.entrypoints.telegram.words.progress import model_name
 from bottega.entrypoints.telegram.words.values import Named, Stopped
-from bottega.entrypoints.telegram.words.voice import Voice, in_rows
+from bottega.entrypoints.telegram.words.voice import Voice, in_rows, one_of
 from bottega.orchestration import events
 from bottega.orchestration.events import Event
 from bottega.orchestration.state import StopCode
@@ -83,18 +83,18 @@ class NewsWords:
         html = joined(
             self._voice.html("stopped", title=self._voice.title(stopped), why=self._why(stopped)),
             markup.quoted(markup.block(stopped.reason, limit=_REASON)) if says_reason else None,
-            self._voice.html(f"hint-{code.value.replace('_', '-')}"),
+            self._voice.html(one_of("hint", code)),
             between="\n\n",
         )
         return Say(html=html, keyboard=self._keyboard(stopped))
 
     def _why(self, stopped: Stopped) -> Html:
-        code = stopped.stop_code.value.replace("_", "-")
+        why = one_of("stop", stopped.stop_code)
         if stopped.needed is None or stopped.stop_code not in {StopCode.OUT_OF_CREDITS, StopCode.PROJECT_LIMIT}:
-            return self._voice.html(f"stop-{code}")
+            return self._voice.html(why)
         if stopped.stop_code is StopCode.OUT_OF_CREDITS and stopped.available < 0:
             return self._voice.html("stop-in-debt", credits=-stopped.available)
-        return self._voice.html(f"stop-{code}-needed", needed=stopped.needed, credits=stopped.available)
+        return self._voice.html(f"{why}-needed", needed=stopped.needed, credits=stopped.available)
 
     def _keyboard(self, stopped: Stopped) -> Keyboard:
         match stopped.stop_code:

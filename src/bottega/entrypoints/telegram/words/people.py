@@ -9,7 +9,7 @@ from bottega.entrypoints.telegram import buttons
 from bottega.entrypoints.telegram.types import Button, Keyboard, Say
 from bottega.entrypoints.telegram.words.catalogue import catalogue, languages
 from bottega.entrypoints.telegram.words.values import Deleted, Named
-from bottega.entrypoints.telegram.words.voice import Voice, in_rows
+from bottega.entrypoints.telegram.words.voice import Voice, in_rows, one_of
 
 EXAMPLES = (1, 2, 3)
 COMMANDS = (
@@ -71,7 +71,7 @@ class PeopleWords:
 
     def commands(self) -> tuple[Command, ...]:
         """Return the commands for Telegram's menu."""
-        return tuple(Command(name=name, description=self._voice.plain(f"command-{name}")) for name in COMMANDS)
+        return tuple(Command(name=name, description=self._voice.plain(one_of("command", name))) for name in COMMANDS)
 
     def describe(self) -> Say:
         """Ask what is to be built."""
@@ -119,14 +119,14 @@ class PeopleWords:
 
     def unsupported(self, what: str) -> Say:
         """Answer what no software is described with. `what` is Telegram's name for it: sticker, voice, photo."""
-        kind = self._voice.html(f"unsupported-{what}" if what in UNSUPPORTED else "unsupported-other")
+        kind = self._voice.html(one_of("unsupported", what if what in UNSUPPORTED else "other"))
         return self._voice.say("unsupported", in_rows([self._new(), self._help()]), what=kind)
 
     def too_long(self, *, most_bytes: int) -> Say:
         return self._voice.say("text-too-long", most=most_bytes)
 
     def bad_document(self, why: BadDocument, *, name: str, most_bytes: int) -> Say:
-        return self._voice.say(f"document-{why.value.replace('_', '-')}", name=name, most=most_bytes)
+        return self._voice.say(one_of("document", why), name=name, most=most_bytes)
 
     def languages(self) -> Say:
         choices = (

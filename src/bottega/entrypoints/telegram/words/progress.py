@@ -6,7 +6,7 @@ from bottega.entrypoints.telegram.words import markup
 from bottega.entrypoints.telegram.words.markup import Html, joined
 from bottega.entrypoints.telegram.words.projects import task_row
 from bottega.entrypoints.telegram.words.values import Named, Progress
-from bottega.entrypoints.telegram.words.voice import Voice, in_rows
+from bottega.entrypoints.telegram.words.voice import Voice, in_rows, one_of
 from bottega.orchestration import events
 from bottega.orchestration.events import Event, StepStarted
 from bottega.orchestration.state import Phase, RunState, StepKind, TaskStatus
@@ -130,8 +130,8 @@ class ProgressWords:
         if progress.state is RunState.WAITING:
             return self._voice.html("state-waiting-go" if progress.phase is Phase.APPROVE else "state-waiting")
         if progress.state is not RunState.READY:
-            return self._voice.html(f"state-{progress.state.value}")
-        phase = self._voice.html(f"phase-{progress.phase.value}")
+            return self._voice.html(one_of("state", progress.state))
+        phase = self._voice.html(one_of("phase", progress.phase))
         if progress.phase is not Phase.IMPLEMENT or not progress.tasks:
             return phase
         finished = sum(task.status is not TaskStatus.TODO for task in progress.tasks)
@@ -150,7 +150,7 @@ class ProgressWords:
         step = progress.step
         if step is None or progress.state is not RunState.READY:
             return None
-        doing = self._voice.html(f"doing-{step.kind.replace('_', '-')}") if step.kind in _KINDS else None
+        doing = self._voice.html(one_of("doing", step.kind)) if step.kind in _KINDS else None
         if doing is None:
             return None
         head = self._voice.html("status-doing", doing=doing)

@@ -15,7 +15,7 @@ from bottega.entrypoints.telegram.words.values import (
     ShownPlan,
     shown_order,
 )
-from bottega.entrypoints.telegram.words.voice import Voice, in_rows
+from bottega.entrypoints.telegram.words.voice import Voice, in_rows, one_of
 from bottega.orchestration.state import TaskStatus
 
 ON_A_PAGE = 6
@@ -49,7 +49,7 @@ class ProjectWords:
 
     def _listed(self, project: ListedProject) -> Html:
         message = "projects-current" if project.is_current else "projects-row"
-        status = self._voice.html(f"project-{project.status.replace('_', '-')}")
+        status = self._voice.html(one_of("project", project.status))
         title = self._voice.title(project)
         return self._voice.html(message, title=title, status=status, credits=project.credits_charged)
 

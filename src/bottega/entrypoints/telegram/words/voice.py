@@ -68,6 +68,11 @@ class Voice:
         return markup.joined(*kept[:most], self.html("and-more", count=more) if more > 0 else None)
 
 
+def one_of(family: str, member: str) -> str:
+    """Return the message's name for one of a family: what a status, a code or a command is called."""
+    return f"{family}-{member.replace('_', '-').replace('.', '-')}"
+
+
 def in_rows(buttons: Iterable[Button | None], *, width: int = 2) -> Keyboard:
     """Return what there is of the buttons, so many in a row."""
     kept = [button for button in buttons if button]
