@@ -213,6 +213,52 @@ class Outbox(Base):
     refusal: Mapped[str | None] = mapped_column(Text)
 
 
+class Deed(Base):
+    """A person's command that was carried out, by the key its sender gave it. `projects` is what it returned."""
+
+    __tablename__ = "deeds"
+    __table_args__ = (Index(None, "created_at"),)
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    idempotency_key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    projects: Mapped[JsonList]
+    created_at: Mapped[CreatedAt]
+
+
+class Chat(Base):
+    """What one person's talk in one chat is in the middle of. `expects` says what their next text means."""
+
+    __tablename__ = "chats"
+
+    chat_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    language: Mapped[str | None] = mapped_column(String(35))  # as their app says
+    chosen_language: Mapped[str | None] = mapped_column(String(35))  # as they asked here
+    project_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("projects.id", ondelete="SET NULL"))
+    expects: Mapped[str | None] = mapped_column(String(30))
+    about_id: Mapped[uuid.UUID | None]  # the project or question that is expected to be spoken of
+    draft: Mapped[str | None] = mapped_column(Text)  # what was said and waits for a yes
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[CreatedAt]
+
+
+class ChatProject(Base):
+    """Where a project is talked about, up to which event that chat has been told, and what its status message shows."""
+
+    __tablename__ = "chat_projects"
+    __table_args__ = (Index(None, "chat_id"),)
+
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    chat_id: Mapped[int] = mapped_column(BigInteger)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    told: Mapped[int] = mapped_column(server_default=text("0"))  # the sequence of the last event told
+    status_message_id: Mapped[int | None] = mapped_column(BigInteger)
+    shown: Mapped[str | None] = mapped_column(String(64))  # sha256 of what the status message shows
+    show_at: Mapped[CreatedAt]  # not before; while somebody shows, when their lease ends
+    is_shut: Mapped[bool] = mapped_column(server_default=text("false"))  # the person blocked us: nothing is shown
+    created_at: Mapped[CreatedAt]
+
+
 class Inbox(Base):
     """What the outside told us, written before it was confirmed. One is dealt with when `done_at` is set."""
 
