@@ -70,7 +70,9 @@ class FakeTelegram:
     queries: dict[str, tuple[int, float]] = field(default_factory=dict)  # whose, and when it was asked
     checkouts: dict[str, "asyncio.Future[str | None]"] = field(default_factory=dict)
     stars: FakeTelegramStars = field(default_factory=FakeTelegramStars)
-    failing: deque[tuple[int, str]] = field(default_factory=deque)  # answers to the next calls: status, description
+    conflicts: int = 0  # of several who poll
+    poll_refusals: deque[Refusal] = field(default_factory=deque)  # answers to the next getUpdates
+    refusals: deque[Refusal] = field(default_factory=deque)  # answers to the next calls
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -124,6 +126,13 @@ class FakeTelegram:
         self._updates.append(update)
         self.has_news()
 
+    def refuses_next(self, status: int, description: str = "", **parameters: int) -> None:
+        """Answer the next call that is not getUpdates with an error."""
+        self.refusals.append(Refusal(description or f"Error {status}", status=status, **parameters))
+
+    def refuses_next_poll(self, status: int, **parameters: int) -> None:
+        self.poll_refusals.append(Refusal(f"Error {status}", status=status, **parameters))
+
     def has_news(self) -> None:
         """Wake everybody who waits for something to happen here."""
         news, self._changed = self._changed, asyncio.Event()
@@ -157,9 +166,8 @@ class FakeTelegram:
     async def _result(self, method: str, asked: Json) -> object:
         if method == "getUpdates":
             return await self._get_updates(asked)
-        if self.failing:
-            status, description = self.failing.popleft()
-            raise Refusal(description, status=status)
+        if self.refusals:
+            raise self.refusals.popleft()
         handlers: Mapping[str, Callable[[Json], object]] = {
             "getMe": lambda _: BOT,
             "setWebhook": self._set_webhook,
@@ -183,6 +191,8 @@ class FakeTelegram:
     # -- how updates get to the bot ------------------------------------------------------------------
 
     async def _get_updates(self, asked: Json) -> list[Any]:
+        if self.poll_refusals:
+            raise self.poll_refusals.popleft()
         if self.webhook is not None:
             raise Refusal(
                 "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook"
@@ -202,6 +212,7 @@ class FakeTelegram:
             await asyncio.wait({waiting, mine}, timeout=until - time.monotonic(), return_when="FIRST_COMPLETED")
             waiting.cancel()
             if mine.done():
+                self.conflicts += 1
                 raise Refusal(
                     "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
                     status=409,
