@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote
 
 import httpx2
 from tests.fakes import telegram_html
@@ -385,7 +386,7 @@ class FakeTelegram:
         return {"file_id": file_id, "file_unique_id": file_id, "file_size": len(content), "file_path": f"d/{file_id}"}
 
     def _download(self, path: str) -> HttpResponse:
-        token, _, name = path.removeprefix("bot").partition("/")
+        token, _, name = unquote(path).removeprefix("bot").partition("/")
         content = self.files.get(name.removeprefix("d/"))
         if token != TOKEN or content is None:
             return HttpResponse(status=404, body=b"Not Found")

@@ -1,4 +1,4 @@
-"""What is said at once: the status message that is edited in place, answers to buttons and checkouts, files of people."""
+"""What is said at once: the status that is edited in place, answers to buttons and checkouts, files of people."""
 
 import asyncio
 import uuid
@@ -12,6 +12,7 @@ from bottega.entrypoints.telegram.sending import post_invoice
 from bottega.entrypoints.telegram.types import Button, Say
 from tests.entrypoints.telegram.wires import wired
 from tests.fakes.telegram_people import CheckoutRefused
+from tests.waiting import when
 
 ORDER = uuid.UUID("6ba7b810-9dad-41d1-80b4-00c04fd430c8")
 WORKING = Say(html="<b>Working</b>", keyboard=((Button(label="Stop", data="s"),),))
@@ -60,9 +61,10 @@ async def test_whoever_has_to_wait_for_a_turn_is_told_how_long(database: Databas
     async with wired(database, limits=Limits()) as wires:
         wires.telegram.group(-100)
         shown = await wires.desk.show(-100, None, Say(html="0"))
+        for number in range(1, 5):
+            await wires.desk.show(-100, shown, Say(html=f"{number}"))
         with pytest.raises(Later) as caught:
-            for number in range(1, 10):
-                await wires.desk.show(-100, shown, Say(html=f"{number}"))
+            await wires.desk.show(-100, shown, Say(html="5"))
         assert caught.value.after_seconds is not None
         assert 2 < caught.value.after_seconds <= 4
 
@@ -107,8 +109,7 @@ async def test_a_checkout_is_answered_either_way(database: Database) -> None:
         invoice = ada.sees()[0]
 
         async def answer(refusal: str | None) -> None:
-            while not wires.telegram.checkouts:
-                await asyncio.sleep(0.01)
+            await when(lambda: _so(wires.telegram.checkouts))
             await wires.desk.answer_checkout(next(iter(wires.telegram.checkouts)), refusal)
 
         answering = asyncio.create_task(answer("The price has changed."))
@@ -163,3 +164,7 @@ async def test_nothing_is_said_while_a_transaction_is_open(database: Database) -
         async with database.transaction():
             with pytest.raises(AssertionError, match="transaction"):
                 await wires.desk.show(7, None, WORKING)
+
+
+async def _so(value: object) -> bool:
+    return bool(value)

@@ -80,5 +80,5 @@ def test_it_is_cut_where_a_reader_would(source: str, cut: list[str]) -> None:
 
 
 def test_a_book_is_cut_in_no_time_to_speak_of() -> None:
-    book = "<b>" + "word " * 100_000 + "</b>"
-    assert len(pieces(book)) == 123
+    book = "<b>" + "word " * 20_000 + "</b>"
+    assert len(pieces(book)) == 25

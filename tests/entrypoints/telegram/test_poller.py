@@ -84,18 +84,22 @@ async def test_malformed_updates_and_unknown_kinds_do_not_stop_it(database: Data
     async with wired(database) as wires:
         ada = wires.telegram.person(7)
         await ada.says("one")
-        for odd in ({"update_id": 870_000_010, "mystery": {}}, {"update_id": 870_000_011, "message": "x"}):
-            wires.telegram.deliver_raw(odd)
-        wires.telegram.deliver_raw({"update_id": 870_000_012, "message": {"chat": {"id": 7}, "text": "\0\ud800"}})
+        first = 870_000_000 + wires.telegram.number()
+        broken = {"chat": {"id": 7}, "text": "\0\ud800"}
+        strange: list[dict[str, object]] = [{"mystery": {}}, {"message": "x"}, {"message": broken}]
+        for number, what in enumerate(strange):
+            wires.telegram.number()
+            wires.telegram.deliver_raw({"update_id": first + number, **what})
         await ada.says("two")
-        for odd in ("not an update", None, {"update_id": "x"}, {}):
+        strangest: tuple[object, ...] = ("not an update", None, {"update_id": "x"}, {})
+        for odd in strangest:
             wires.telegram.deliver_raw(odd)
         async with going_on(wires.poller().work()):
             await when(lambda: _so(wires.telegram.undelivered == 4), seconds=10)
             wires.telegram._updates.clear()
             await ada.says("three")
             await have_come(wires, 4)
-        assert "870000010" not in await kept(database)
+        assert str(first) not in await kept(database)
 
 
 @pytest.mark.parametrize("status", [409, 429, 500, 401])
@@ -133,6 +137,7 @@ async def test_only_one_of_two_pollers_asks_and_the_other_takes_over(database: D
     await elsewhere.close()
 
 
+@pytest.mark.slow
 async def test_a_poller_that_is_killed_is_followed_within_seconds(database: Database, database_url: str) -> None:
     async with wired(database) as wires:
         ada = wires.telegram.person(7)
