@@ -75,6 +75,8 @@ class Chat:
             said["text"] = message.text
         if message.is_the_bots:
             said["from"] = BOT
+        if message.keyboard:
+            said["reply_markup"] = {"inline_keyboard": message.keyboard}
         return said
 
     def as_json(self) -> Json:
@@ -112,6 +114,11 @@ class Person:
         if reply_to is not None:
             said["reply_to_message"] = (group or self).chat.told(reply_to)
         return await self._sends(said, group=group)
+
+    async def forwards(self, text: str) -> int:
+        """Forward what somebody else wrote."""
+        origin = {"type": "hidden_user", "sender_user_name": "Bob", "date": int(time.time())}
+        return await self._sends({"text": text, "forward_origin": origin}, group=None)
 
     async def sends_document(self, name: str, content: bytes, *, caption: str = "", group: Group | None = None) -> int:
         file_id = f"file{self.telegram.number()}"

@@ -24,7 +24,7 @@ from bottega.db.notifications import listen
 from bottega.db.transaction import FAULTS
 from bottega.delivery.archive import slug
 from bottega.entrypoints.telegram import picture
-from bottega.entrypoints.telegram.desk import Later, Shut, Unreachable
+from bottega.entrypoints.telegram.faults import Moved, Shut
 from bottega.entrypoints.telegram.house import House
 from bottega.entrypoints.telegram.picture import Sight
 from bottega.entrypoints.telegram.sending import post_document, post_say
@@ -34,6 +34,7 @@ from bottega.orchestration import chats, events
 from bottega.orchestration.chats import Place
 from bottega.orchestration.events import Event, read_event
 from bottega.orchestration.herald import CHANNEL
+from bottega.orchestration.outbox import Refused, TryLater
 from bottega.orchestration.progress import News, history
 from bottega.projects.service import UnknownProject
 
@@ -157,9 +158,9 @@ class Narrator:
             self._edited_at[place.chat_id] = self._house.clock.monotonic()
             try:
                 message_id = await self._house.desk.show(place.chat_id, message_id, wanted)
-            except Shut:
-                return await self._shut(place)
-            except (Later, Unreachable) as fault:
+            except Refused as refusal:
+                return await self._give_up(place, refusal)
+            except TryLater as fault:
                 return await self._later(place, seconds=fault.after_seconds or 2 * self._pause.total_seconds())
         async with self._house.database.transaction() as session:
             kept = (None, None) if ends else (message_id, shown)
@@ -191,9 +192,17 @@ class Narrator:
         async with self._house.database.transaction() as session:
             await chats.look_again(session, place=place, again_in=timedelta(seconds=seconds))
 
-    async def _shut(self, place: Place) -> None:
+    async def _give_up(self, place: Place, refusal: Refused) -> None:
+        """Show nothing more where nothing is wanted; a group that moved is followed."""
         async with self._house.database.transaction() as session:
-            await chats.set_shut(session, chat_id=place.chat_id, is_shut=True)
+            match refusal:
+                case Moved(chat_id=chat_id):
+                    await chats.move(session, chat_id=place.chat_id, to=chat_id)
+                case Shut():
+                    await chats.set_shut(session, chat_id=place.chat_id, is_shut=True)
+                case _:
+                    log.error("narrator.status.refused", project_id=str(place.project_id), reason=refusal.message)
+                    await chats.look_again(session, place=place, again_in=timedelta(hours=1))
 
 
 class Telling:

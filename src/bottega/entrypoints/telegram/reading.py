@@ -18,10 +18,11 @@ from bottega.entrypoints.telegram.types import (
     Incoming,
     NotUnderstood,
     Person,
+    RepliedTo,
     StarsPaid,
     TextSent,
 )
-from bottega.llm.foreign_json import Json, as_map, as_text
+from bottega.llm.foreign_json import Json, as_list, as_map, as_text
 from bottega.orchestration.inbox import Arrival, storable
 
 LARGEST_ID = 2**52
@@ -104,11 +105,22 @@ def _message(told: Mapping[str, Json], scene: _Scene) -> Incoming | None:
     if text is None or not is_meant:
         return None
     if as_text(told.get("text")):
-        return TextSent(**common, message_id=message_id, text=text)
+        replied, forwarded = _replied(as_map(told.get("reply_to_message")), scene.me), bool(told.get("forward_origin"))
+        return TextSent(**common, message_id=message_id, text=text, reply_to=replied, is_forwarded=forwarded)
     if document := as_map(told.get("document")):
         return _document(document, {**common, "message_id": message_id, "caption": text})
     what = next((kind for kind in NOT_UNDERSTOOD if told.get(kind)), None)
     return None if what is None else NotUnderstood(**common, what=what)
+
+
+def _replied(told: Mapping[str, Json], me: Me) -> RepliedTo | None:
+    """Return the message of ours that is replied to, with what its buttons hold."""
+    message_id = _id(told, "message_id")
+    if message_id is None or _id(as_map(told.get("from"))) != me.id:
+        return None
+    rows = as_list(as_map(told.get("reply_markup")).get("inline_keyboard"))
+    held = (as_text(as_map(button).get("callback_data")) for row in rows for button in as_list(row))
+    return RepliedTo(message_id=message_id, data=tuple(filter(None, held)))
 
 
 def _paid(payment: Mapping[str, Json], common: Mapping[str, Any]) -> Incoming | None:
