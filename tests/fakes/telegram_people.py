@@ -131,11 +131,11 @@ class Person:
         return await self._sends({kind: what or {"file_id": "x"}}, group=group)
 
     async def presses(self, label: str, *, group: Group | None = None) -> int:
-        """Press a button of the newest keyboard that has it. `label` may be its beginning."""
+        """Press a button of the newest keyboard that has it. `label` may be a part of its text."""
         chat = (group or self).chat
         for message in reversed(list(chat.messages.values())):
             for button in [button for row in message.keyboard for button in row]:
-                if button["text"].startswith(label) and "callback_data" in button:
+                if label in button["text"] and "callback_data" in button:
                     return self.presses_data(button["callback_data"], message=message, group=group)
         raise AssertionError(f"no button {label!r} among {[message.labels for message in chat.messages.values()]}")
 
