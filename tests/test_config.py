@@ -226,14 +226,14 @@ def test_every_secret_that_is_set_is_known_to_be_one() -> None:
     settings = load(
         GOOGLE_API_KEY="g-secret",
         OPENROUTER_API_KEY_POOL="o-secret,p-secret",
-        TELEGRAM_BOT_TOKEN="t-secret",
+        TELEGRAM_BOT_TOKEN="1:t-secret",
         STRIPE_SECRET_KEY="s-secret",
         STRIPE_WEBHOOK_SECRET="w-secret",
         API_KEY_ENCRYPTION_KEY=FIRST,
         DATABASE_URL="postgresql://me:d-secret@h/d",
     )
     letters = [f"{letter}-secret" for letter in "gopstwd"]
-    assert set(settings.secrets()) == {*letters, FIRST}
+    assert {secret.removeprefix("1:") for secret in settings.secrets()} == {*letters, FIRST}
 
 
 def test_money_is_read_as_it_is_written() -> None:

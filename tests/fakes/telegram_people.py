@@ -76,7 +76,7 @@ class Chat:
         if message.is_the_bots:
             said["from"] = BOT
         if message.keyboard:
-            said["reply_markup"] = {"inline_keyboard": message.keyboard}
+            said["reply_markup"] = {"inline_keyboard": [list(row) for row in message.keyboard]}
         return said
 
     def as_json(self) -> Json:
@@ -108,9 +108,18 @@ class Person:
         """What pressed buttons were answered with, an empty text included."""
         return self.chat.notices
 
-    async def says(self, text: str, *, group: Group | None = None, reply_to: Message | None = None) -> int:
+    async def says(
+        self,
+        text: str,
+        *,
+        group: Group | None = None,
+        reply_to: Message | None = None,
+        forwarded: bool = False,
+    ) -> int:
         """Send a text; return the update's id."""
         said: Json = {"text": text, "entities": list(_entities(text))}
+        if forwarded:
+            said["forward_origin"] = {"type": "hidden_user", "sender_user_name": "Somebody", "date": int(time.time())}
         if reply_to is not None:
             said["reply_to_message"] = (group or self).chat.told(reply_to)
         return await self._sends(said, group=group)

@@ -20,6 +20,7 @@ from bottega.billing.relay import RelayTokens
 from bottega.billing.types import Terms
 from bottega.config import Settings
 from bottega.db.transaction import Database
+from bottega.delivery.links import Links
 from bottega.delivery.storage import StorageService
 from bottega.keys.encryption import Vault
 from bottega.llm.client import Patience
@@ -73,6 +74,8 @@ class App:
     bells: Bells
     reconciler: Reconciler
     storage: StorageService
+    links: Links
+    repositories: "Repositories"
     payments: PaymentService
     events: Listeners
     live: LiveEvents
@@ -130,7 +133,10 @@ class Repositories:
     folder: Path
 
     def __call__(self, project_id: uuid.UUID) -> ProjectRepository:
-        return ProjectRepository(self.folder / f"{project_id}.git")
+        return ProjectRepository(self.path(project_id))
+
+    def path(self, project_id: uuid.UUID) -> Path:
+        return self.folder / f"{project_id}.git"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from bottega.config import Settings
 from bottega.core.clock import Clock, SystemClock
 from bottega.core.errors import AppError
 from bottega.db.embedded import EmbeddedPostgres
+from bottega.delivery.links import Links
 from bottega.delivery.storage import StorageService
 from bottega.keys.encryption import Keyring, Vault
 
@@ -68,6 +69,13 @@ def open_storage(settings: Settings, *, clock: Clock) -> StorageService:
         url = folder.as_uri()
     key = _secret(settings.platform.bottega_home / "signing.key")
     return StorageService(url=url, signing_key=key, clock=clock, options=settings.delivery.s3_options)
+
+
+def open_links(settings: Settings, *, storage: StorageService, clock: Clock) -> Links:
+    endpoint_is_ours = settings.delivery.storage_endpoint is not None  # often a name inside a cluster
+    return Links(
+        storage=storage, public_url=settings.http.public_url, store_is_public=not endpoint_is_ours, clock=clock
+    )
 
 
 def make_home(home: Path) -> None:

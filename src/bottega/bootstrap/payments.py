@@ -39,7 +39,7 @@ def _payment_gateways(settings: Settings, *, clock: Clock) -> list[PaymentGatewa
         gateways.append(stripe)
     elif settings.platform.app_env == "development":
         gateways.append(DevelopmentGateway(public_url=public_url, currency=currency, production=production))
-    if payments.telegram_bot_token is not None:
-        token = payments.telegram_bot_token.get_secret_value()
-        gateways.append(TelegramStars(bot_token=token, base_url=payments.telegram_api_base_url))
+    if settings.telegram.telegram_bot_token is not None:
+        token = settings.telegram.telegram_bot_token.get_secret_value()
+        gateways.append(TelegramStars(bot_token=token, base_url=settings.telegram.telegram_api_base_url))
     return gateways

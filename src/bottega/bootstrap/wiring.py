@@ -18,7 +18,7 @@ from bottega.billing.relay import RelayTokens
 from bottega.billing.types import Terms
 from bottega.bootstrap.app import PACE, App, Chore, Listeners, Pace, Repositories
 from bottega.bootstrap.driving import broker_bell, drive_runs
-from bottega.bootstrap.home import database_url, make_home, open_storage, open_vault
+from bottega.bootstrap.home import database_url, make_home, open_links, open_storage, open_vault
 from bottega.bootstrap.meanwhile import meanwhile
 from bottega.bootstrap.messages import message_chores
 from bottega.bootstrap.observing import tracing
@@ -152,6 +152,8 @@ async def _assemble(
         going_on=driving.going_on,
         reconciler=reconciler,
         storage=bench.storage,
+        links=open_links(settings, storage=bench.storage, clock=clock),
+        repositories=_repositories(settings),
         payments=payments,
         events=listeners,
         live=live,
@@ -212,12 +214,16 @@ def _workbench(
         implementer_models=settings.models.implementers,
         checks=checks,
         index=CodebaseIndexingService(database=database),
-        repository=Repositories(folder=settings.platform.bottega_home / "repositories"),
+        repository=_repositories(settings),
         storage=open_storage(settings, clock=clock),
         quote=quote,
         credit_value_usd=quote.terms.credit_value_usd,
         refiner=refiner,
     )
+
+
+def _repositories(settings: Settings) -> Repositories:
+    return Repositories(folder=settings.platform.bottega_home / "repositories")
 
 
 def _metering(

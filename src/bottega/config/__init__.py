@@ -18,6 +18,7 @@ from bottega.config.groups import (
     RefinementSettings,
     RunnerSettings,
     SandboxSettings,
+    TelegramSettings,
     TelemetrySettings,
 )
 from bottega.config.loading import InvalidSettings, Settings
@@ -38,5 +39,6 @@ __all__ = [
     "RunnerSettings",
     "SandboxSettings",
     "Settings",
+    "TelegramSettings",
     "TelemetrySettings",
 ]

@@ -4,7 +4,7 @@ import os
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from platformdirs import user_data_path
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -12,15 +12,18 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bottega.billing.payments.packages import CreditPackage, parse_package
 from bottega.config.values import (
+    BotToken,
     EncryptionKeys,
     HttpUrl,
     Model,
     Models,
     Packages,
+    PersonIds,
     PostgresUrl,
     RedisUrl,
     Secrets,
     SecretUrl,
+    WebhookSecret,
     decoded,
 )
 from bottega.llm.types import ModelName
@@ -113,8 +116,6 @@ class PaymentSettings(Group):
     stripe_secret_key: SecretStr | None = None
     stripe_webhook_secret: Secrets = ()
     stripe_api_base: HttpUrl = "https://api.stripe.com"
-    telegram_bot_token: SecretStr | None = None
-    telegram_api_base_url: HttpUrl = "https://api.telegram.org"
     credit_packages: Annotated[Packages, Field(min_length=1)] = (
         "buy_100:100:100:80",
         "buy_500:500:500:400",
@@ -131,6 +132,35 @@ class PaymentSettings(Group):
     @property
     def packages(self) -> tuple[CreditPackage, ...]:
         return tuple(parse_package(text) for text in self.credit_packages)
+
+
+class TelegramSettings(Group):
+    """Without a webhook the bot asks Telegram for updates. People are named by their Telegram ids."""
+
+    telegram_bot_token: BotToken | None = None
+    telegram_api_base_url: HttpUrl = "https://api.telegram.org"
+    telegram_webhook_url: HttpUrl | None = None
+    telegram_webhook_secret: WebhookSecret | None = None
+    telegram_webhook_port: int | None = Field(default=None, ge=1, le=65535)
+    telegram_allowed_user_ids: PersonIds = ()
+    telegram_admin_ids: PersonIds = ()
+
+    @model_validator(mode="after")
+    def _webhook_is_a_bots(self) -> Self:
+        if self.telegram_webhook_url is not None and self.telegram_bot_token is None:
+            raise ValueError("TELEGRAM_BOT_TOKEN: set it beside TELEGRAM_WEBHOOK_URL, or nobody's updates come there")
+        if self.telegram_webhook_port is not None and self.telegram_webhook_url is None:
+            raise ValueError(
+                "TELEGRAM_WEBHOOK_URL: set it beside TELEGRAM_WEBHOOK_PORT: where Telegram reaches the port"
+            )
+        return self
+
+    @property
+    def webhook_address(self) -> str | None:
+        """Return where Telegram delivers: the URL as set, or where we listen for it when a server alone is named."""
+        if self.telegram_webhook_url is None or urlsplit(self.telegram_webhook_url).path:
+            return self.telegram_webhook_url
+        return f"{self.telegram_webhook_url}/telegram/webhook"
 
 
 class HttpSettings(Group):

@@ -26,6 +26,7 @@ from bottega.config.groups import (
     RefinementSettings,
     RunnerSettings,
     SandboxSettings,
+    TelegramSettings,
     TelemetrySettings,
 )
 from bottega.core.errors import AppError
@@ -49,6 +50,7 @@ class Settings:
     models: ModelSettings
     billing: BillingSettings
     payments: PaymentSettings
+    telegram: TelegramSettings
     http: HttpSettings
     redis: RedisSettings
     runner: RunnerSettings
@@ -73,6 +75,7 @@ class Settings:
             "models": ModelSettings,
             "billing": BillingSettings,
             "payments": PaymentSettings,
+            "telegram": TelegramSettings,
             "http": HttpSettings,
             "redis": RedisSettings,
             "runner": RunnerSettings,

@@ -2,16 +2,19 @@
 
 import base64
 import binascii
+import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from bottega.billing.payments.packages import parse_package
 from bottega.llm.types import ModelName, UnknownModelName
 
 ENCRYPTION_KEY_BYTES = 32
+_BOT_TOKEN = re.compile("[0-9]{1,20}:[A-Za-z0-9_-]{1,100}")
+_WEBHOOK_SECRET = re.compile("[A-Za-z0-9_-]{16,256}")
 
 
 def _split(value: object) -> object:
@@ -51,6 +54,18 @@ def _redis_url(text: str) -> str:
     if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
         raise ValueError("write redis://:password@host:port/number, or rediss:// for TLS")
     return text
+
+
+def _bot_token(secret: SecretStr) -> SecretStr:
+    if not _BOT_TOKEN.fullmatch(secret.get_secret_value()):
+        raise ValueError("write it as BotFather gave it: digits, a colon, then letters and digits")
+    return secret
+
+
+def _webhook_secret(secret: SecretStr) -> SecretStr:
+    if not _WEBHOOK_SECRET.fullmatch(secret.get_secret_value()):
+        raise ValueError("write 16 to 256 letters, digits, _ or -, or leave it unset: one is made from the bot's token")
+    return secret
 
 
 def _package(text: str) -> str:
@@ -109,4 +124,7 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
+BotToken = Annotated[SecretStr, AfterValidator(_bot_token)]
+WebhookSecret = Annotated[SecretStr, AfterValidator(_webhook_secret)]
+PersonIds = Annotated[tuple[Annotated[int, Field(gt=0, lt=2**52)], ...], NoDecode, BeforeValidator(_split)]
 Model = Annotated[str, AfterValidator(_model_name)]

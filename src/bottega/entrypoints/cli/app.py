@@ -33,6 +33,7 @@ _COMMANDS = {
     "relay": ("bottega.entrypoints.cli.relay:relay", "Let tools of your own call models, on your credits."),
     "runner": ("bottega.entrypoints.worker.command:runner", "Go on with every run that is due, in one process."),
     "worker": ("bottega.entrypoints.worker.command:worker", "Go on with runs beside other workers, over Redis."),
+    "bot": ("bottega.entrypoints.telegram.command:bot", "Be a Telegram bot."),
     "serve": ("bottega.entrypoints.http.serve:serve", "Serve webhooks and the relay over HTTP."),
     "ledger": ("bottega.entrypoints.cli.ledger:ledger", "Audit the ledger; ask what lost calls cost."),
     "sandbox": ("bottega.entrypoints.cli.sandbox:sandbox", "Say how generated code is walled in here."),

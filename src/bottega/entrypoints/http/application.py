@@ -1,4 +1,4 @@
-"""The HTTP application: whether we live, webhooks of payment providers, and the relay.
+"""The HTTP application: whether we live, webhooks of payment providers and of Telegram, downloads, and the relay.
 
 It decides nothing: a request becomes one call of an object that was handed in, and an outcome becomes a status.
 """
@@ -16,10 +16,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from bottega.core.errors import AppError
+from bottega.delivery.links import Download
 from bottega.entrypoints.http.pages import DevelopmentPayments, add_development_checkout, add_landing_pages
 from bottega.entrypoints.http.protection import Protection, error_body, refuse
 from bottega.entrypoints.relay.body import read_body
 from bottega.entrypoints.relay.router import Relay, relay_routes
+from bottega.entrypoints.telegram.webhook import Webhook, webhook_routes
 
 WEBHOOK_LIMIT_BYTES = 1024 * 1024
 READY_SECONDS = 2.0
@@ -32,6 +34,12 @@ class Webhooks(Protocol):
         ...
 
 
+class Downloads(Protocol):
+    async def fetch(self, token: str) -> Download:
+        """Return the file that a link of ours grants; raise an AppError for any other."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What the application is made of. `ping` raises when the database does not answer."""
@@ -40,6 +48,8 @@ class Parts:
     relay: Relay
     webhooks: Webhooks | None = None
     development_payments: DevelopmentPayments | None = None
+    telegram: Webhook | None = None
+    downloads: Downloads | None = None
 
 
 def create_app(parts: Parts) -> FastAPI:
@@ -55,6 +65,10 @@ def create_app(parts: Parts) -> FastAPI:
     if parts.webhooks is not None:
         _add_webhooks(app, parts.webhooks)
     add_landing_pages(app)
+    if parts.downloads is not None:
+        _add_downloads(app, parts.downloads)
+    if parts.telegram is not None:
+        app.include_router(webhook_routes(parts.telegram))
     if parts.development_payments is not None:
         add_development_checkout(app, parts.development_payments)
     app.include_router(relay_routes(parts.relay))
@@ -88,3 +102,11 @@ def _add_webhooks(app: FastAPI, webhooks: Webhooks) -> None:
         body = await read_body(request, limit_bytes=WEBHOOK_LIMIT_BYTES)
         await webhooks.receive(gateway=gateway, body=body, headers=request.headers)
         return JSONResponse({"received": True})
+
+
+def _add_downloads(app: FastAPI, downloads: Downloads) -> None:
+    @app.get("/download/{token}", response_model=None)
+    async def download(token: str) -> Response:
+        found = await downloads.fetch(token)
+        headers = {"Content-Disposition": f'attachment; filename="{found.name}"', "Cache-Control": "private, no-store"}
+        return Response(found.content, media_type="application/octet-stream", headers=headers)

@@ -22,6 +22,7 @@ from bottega.entrypoints.relay.desk import MeteredDesk
 from bottega.entrypoints.relay.host import LocalRelay
 from bottega.entrypoints.relay.router import Relay
 from bottega.entrypoints.relay.server import listen, serving
+from bottega.entrypoints.telegram.webhook import telegram_webhook
 
 GRACE_SECONDS = 25  # a container is often given thirty
 
@@ -63,11 +64,18 @@ async def serving_app(
     desk = MeteredDesk(tokens=app.relay_tokens, gate=app.gate, metering=app.metering)
     relay = Relay(desk=desk, models=app.models, calls=calls, clock=clock)
     development = app.payments if app.payments.is_development else None
-    served = create_app(Parts(ping=app.ping, relay=relay, webhooks=app.payments, development_payments=development))
-    async with doing((app.going_on, *app.chores), clock=clock):
+    async with telegram_webhook(app) as telegram, doing((app.going_on, *app.chores), clock=clock):
+        parts = Parts(
+            ping=app.ping,
+            relay=relay,
+            webhooks=app.payments,
+            development_payments=development,
+            telegram=telegram,
+            downloads=app.links,
+        )
         stopping_at = clock.monotonic()
         try:
-            async with serving(served, at=at, grace_seconds=grace_seconds):
+            async with serving(create_app(parts), at=at, grace_seconds=grace_seconds):
                 try:
                     yield
                 finally:

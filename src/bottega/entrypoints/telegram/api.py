@@ -7,7 +7,6 @@ Updates are handed on as the JSON they came as.
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -25,6 +24,7 @@ from bottega.entrypoints.telegram.faults import (
     TooLarge,
     Unreachable,
 )
+from bottega.entrypoints.telegram.reading import Me
 from bottega.entrypoints.telegram.types import Keyboard
 from bottega.llm.foreign_json import NotJson, as_amount, as_map, parse
 from bottega.llm.wire import load_certificates
@@ -62,14 +62,6 @@ class _Request(HTTPXRequest):
         if status == _TOO_LARGE:
             raise _EntityTooLarge("Request Entity Too Large")
         return status, payload
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Me:
-    """The bot itself, as people call it."""
-
-    id: int
-    username: str
 
 
 class BotApi:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bottega.entrypoints.telegram.api import Me
 from bottega.entrypoints.telegram.types import (
     Blocked,
     ButtonPressed,
@@ -33,6 +32,14 @@ NOT_UNDERSTOOD = (
 )  # fmt: skip
 _OUTSIDE = {"left", "kicked"}
 _COMMAND = re.compile(r"/([A-Za-z0-9_]{1,32})(?:@(\w+))?(?=\s|$)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Me:
+    """The bot itself, as people call it."""
+
+    id: int
+    username: str
 
 
 def number_of(update: Json) -> int | None:
@@ -105,22 +112,26 @@ def _message(told: Mapping[str, Json], scene: _Scene) -> Incoming | None:
     if text is None or not is_meant:
         return None
     if as_text(told.get("text")):
-        replied, forwarded = _replied(as_map(told.get("reply_to_message")), scene.me), bool(told.get("forward_origin"))
-        return TextSent(**common, message_id=message_id, text=text, reply_to=replied, is_forwarded=forwarded)
+        return TextSent(
+            **common,
+            message_id=message_id,
+            text=text,
+            reply_to=_replied_to(as_map(told.get("reply_to_message")), scene.me),
+            is_forwarded=bool(told.get("forward_origin")),
+        )
     if document := as_map(told.get("document")):
         return _document(document, {**common, "message_id": message_id, "caption": text})
     what = next((kind for kind in NOT_UNDERSTOOD if told.get(kind)), None)
     return None if what is None else NotUnderstood(**common, what=what)
 
 
-def _replied(told: Mapping[str, Json], me: Me) -> RepliedTo | None:
-    """Return the message of ours that is replied to, with what its buttons hold."""
+def _replied_to(told: Mapping[str, Json], me: Me) -> RepliedTo | None:
     message_id = _id(told, "message_id")
     if message_id is None or _id(as_map(told.get("from"))) != me.id:
         return None
     rows = as_list(as_map(told.get("reply_markup")).get("inline_keyboard"))
-    held = (as_text(as_map(button).get("callback_data")) for row in rows for button in as_list(row))
-    return RepliedTo(message_id=message_id, data=tuple(filter(None, held)))
+    data = (as_text(as_map(button).get("callback_data")) for row in rows for button in as_list(row))
+    return RepliedTo(message_id=message_id, data=tuple(each for each in data if each))
 
 
 def _paid(payment: Mapping[str, Json], common: Mapping[str, Any]) -> Incoming | None:

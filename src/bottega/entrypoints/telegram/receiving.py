@@ -10,8 +10,7 @@ from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bottega.entrypoints.telegram.api import Me
-from bottega.entrypoints.telegram.reading import read
+from bottega.entrypoints.telegram.reading import Me, read
 from bottega.entrypoints.telegram.sending import post_say
 from bottega.entrypoints.telegram.types import Blocked, CheckoutAsked, Incoming, Say
 from bottega.orchestration.inbox import Received

@@ -5,16 +5,21 @@ Whoever does not know the secret is sent away before a byte of the body is read.
 
 import hashlib
 import hmac
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import structlog
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from bottega.bootstrap import App
+from bottega.config import TelegramSettings
 from bottega.core.errors import AppError
 from bottega.db.transaction import FAULTS
 from bottega.entrypoints.relay.body import read_body
 from bottega.entrypoints.telegram.reading import arrival_of
+from bottega.entrypoints.telegram.receiving import SOURCE
 from bottega.llm.foreign_json import NotJson, parse
 from bottega.orchestration.inbox import Inbox
 
@@ -91,6 +96,28 @@ def webhook_routes(webhook: Webhook) -> APIRouter:
     return routes
 
 
-def secret_of(*, token: str, given: str | None) -> str:
+@asynccontextmanager
+async def telegram_webhook(app: App) -> AsyncIterator[Webhook | None]:
+    """Lend what takes updates over HTTP, where this installation has a webhook and leaves it to the server."""
+    settings = app.settings.telegram
+    if settings.webhook_address is None or settings.telegram_webhook_port is not None:
+        yield None
+        return
+    inbox = Inbox(database=app.database, source=SOURCE)
+    try:
+        yield webhook_of(settings, inbox=inbox)
+    finally:
+        await inbox.close()
+
+
+def webhook_of(settings: TelegramSettings, *, inbox: Inbox) -> Webhook:
+    return Webhook(inbox=inbox, secret=secret_for(settings))
+
+
+def secret_for(settings: TelegramSettings) -> str:
     """Return what Telegram proves itself by: as set, or made from the token, so that nothing need be set."""
-    return given or hmac.digest(token.encode(), b"bottega telegram webhook", hashlib.sha256).hex()
+    if settings.telegram_webhook_secret is not None:
+        return settings.telegram_webhook_secret.get_secret_value()
+    assert settings.telegram_bot_token is not None  # noqa: S101  # no webhook is set without one
+    token = settings.telegram_bot_token.get_secret_value().encode()
+    return hmac.digest(token, b"bottega telegram webhook", hashlib.sha256).hex()
