@@ -1,16 +1,30 @@
-"""From a greeting to an archive, in Telegram: every person of these journeys has nothing but a chat."""
+"""From a greeting to an archive, in Telegram: whoever builds here has nothing but a chat.
 
+The scenarios TS-001 to TS-005 of docs/test_plan.md are among them.
+"""
+
+import asyncio
 import io
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 from tests.entrypoints.telegram.bots import WORK_SECONDS, Bot, a_bot, bot_settings
 from tests.fakes.telegram import FakeTelegram
+from tests.fakes.telegram_people import Message, Person
 from tests.journeys import scripts
+
+from bottega.billing.audit import audit
+from bottega.billing.ledger import adjust
+from bottega.billing.types import Cause, TransactionType
+from bottega.orchestration.tables import Run
+from bottega.projects.tables import Project
+from bottega.users.service import find_telegram
 
 OpenBot = Callable[..., Awaitable[Bot]]
 
@@ -22,36 +36,242 @@ async def telegram() -> AsyncIterator[FakeTelegram]:
 
 
 @pytest.fixture
-async def open_bot(tmp_path: Path, database_url: str, telegram: FakeTelegram) -> AsyncIterator[OpenBot]:
+async def settings(tmp_path: Path, database_url: str, telegram: FakeTelegram) -> Callable[..., Any]:
+    def made(**given: object) -> Any:
+        return bot_settings(home=tmp_path / "home", database_url=database_url, telegram=telegram, **given)  # type: ignore[arg-type]
+
+    return made
+
+
+@pytest.fixture
+async def open_bot(settings: Callable[..., Any]) -> AsyncIterator[OpenBot]:
     async with AsyncExitStack() as stack:
 
-        async def open_one(llm: Any, *, rules: Mapping[str, Any] | None = None, **settings: object) -> Bot:
-            made = bot_settings(home=tmp_path / "home", database_url=database_url, telegram=telegram, **settings)
-            return await stack.enter_async_context(a_bot(made, llm=llm, **(rules or {})))
+        async def open_one(llm: Any, **given: object) -> Bot:
+            return await stack.enter_async_context(a_bot(settings(**given), llm=llm))
 
         yield open_one
 
 
+async def sees(person: Person, what: str) -> Message:
+    return await person.waits_for(what, within=WORK_SECONDS)
+
+
+async def gets_the_archive(person: Person) -> zipfile.ZipFile:
+    message = await person.waits_for(lambda message: message.document is not None, within=WORK_SECONDS)
+    assert message.document is not None
+    return zipfile.ZipFile(io.BytesIO(message.document))
+
+
+async def approves(person: Person) -> None:
+    await person.waits_for(lambda message: any("Build it" in label for label in message.labels), within=WORK_SECONDS)
+    await person.presses("Build it")
+
+
+async def count(bot: Bot, what: type) -> int:
+    async with bot.app.database.transaction() as session:
+        return (await session.execute(select(func.count()).select_from(what))).scalar_one()
+
+
+async def the_books_are_right(bot: Bot) -> None:
+    async with bot.app.database.transaction() as session:
+        assert await audit(session) == ()
+
+
+async def leaves_with(bot: Bot, person: Person, credits: str) -> None:
+    """Take credits of a person's away until so many are left."""
+    async with bot.app.database.transaction() as session:
+        user_id = await find_telegram(session, telegram_user_id=person.id)
+        assert user_id is not None
+        cause = Cause(type=TransactionType.ADJUSTMENT, idempotency_key=f"left:{credits}")
+        taken = Decimal(credits) - bot.app.settings.billing.initial_credits
+        await adjust(session, user_id=user_id, credits=taken, cause=cause)
+
+
 async def test_a_newcomer_gets_what_they_described(telegram: FakeTelegram, open_bot: OpenBot) -> None:
-    """TS-001: a question, a rejection, a repair, a README, an archive that holds it all."""
+    """TS-001: a question, a plan, a task that the review sends back and that is repaired, a README, an archive."""
+    commented = scripts.FIRST_FILES | {"words/count.py": f"# Words are parted by space.\n{scripts.COUNT}"}
     script = dict(scripts.GOOD) | {
         "gather-1.md": scripts.gathered("Count characters too?"),
-        "verify-T1-1.md": scripts.verdict(met=False, feedback="An empty text has no words: test that."),
-        "implement-T1-2.md": scripts.edit(scripts.FIRST_FILES),
+        "verify-T1-1.md": scripts.verdict(met=False, feedback="Say in the code what parts words."),
+        "implement-T1-2.md": scripts.edit(commented),
         "verify-T1-2.md": scripts.verdict(),
     }
-    await open_bot(script)
+    bot = await open_bot(script)
     ada = telegram.person(7, "Ada")
     await ada.says("/start")
-    await ada.waits_for("Ada")
+    await sees(ada, "Welcome, Ada")
     await ada.says(scripts.BRIEF)
-    await ada.waits_for("Count characters too?", within=WORK_SECONDS)
+    await sees(ada, "Count characters too?")
     await ada.presses("2. No")
-    plan = await ada.waits_for(lambda message: "Command line" in message.text and message.labels, within=WORK_SECONDS)
-    print(plan.text, plan.labels)
-    await ada.presses("Build")
-    archive = await ada.waits_for(lambda message: message.document, within=WORK_SECONDS)
-    for message in ada.sees(): print("----", message.edits, message.text, message.labels)
-    assert archive.document is not None
-    names = zipfile.ZipFile(io.BytesIO(archive.document)).namelist()
-    assert any(name.endswith("words/count.py") for name in names)
+    await approves(ada)
+    archive = await gets_the_archive(ada)
+    names = {name.partition("/")[2] for name in archive.namelist()}
+    assert {"words/count.py", "words/__main__.py", "README.md", "RECEIPT.md", "TODO.md"} <= names
+    assert b"parted by space" in archive.read(next(name for name in archive.namelist() if name.endswith("count.py")))
+    await sees(ada, "sent T1 back")
+    await sees(ada, "python -m words")
+    status = await ada.waits_for(lambda message: message.edits > 0 and "100%" in message.text, within=WORK_SECONDS)
+    assert "Download" in " ".join(status.labels)
+    await the_books_are_right(bot)
+
+
+async def test_who_runs_out_of_credits_buys_some_and_gets_on(telegram: FakeTelegram, open_bot: OpenBot) -> None:
+    """TS-002"""
+    bot = await open_bot(scripts.GOOD)
+    ada = telegram.person(7, "Ada")
+    await ada.says(scripts.BRIEF)
+    await ada.waits_for(lambda message: any("Build it" in label for label in message.labels), within=WORK_SECONDS)
+    await leaves_with(bot, ada, "2")
+    await ada.presses("Build it")
+    await sees(ada, "credits")
+    await ada.waits_for(lambda message: any("⭐" in label for label in message.labels), within=WORK_SECONDS)
+    await ada.presses("⭐ 80")
+    invoice = await ada.waits_for(lambda message: message.invoice is not None)
+    await ada.pays(invoice)
+    await sees(ada, "Thank")
+    await gets_the_archive(ada)
+    await the_books_are_right(bot)
+
+
+async def test_a_provider_that_fails_while_planning_is_told_of_and_tried_again(
+    telegram: FakeTelegram, open_bot: OpenBot
+) -> None:
+    """TS-003"""
+    script = dict(scripts.GOOD) | {"plan-1.error.json": '{"error": "authentication_failed", "times": 1}'}
+    await open_bot(script)
+    ada = telegram.person(7, "Ada")
+    await ada.says(scripts.BRIEF)
+    stopped = await ada.waits_for(
+        lambda message: any("Try again" in label for label in message.labels), within=WORK_SECONDS
+    )
+    assert "kept" in stopped.text
+    await ada.presses("Try again")
+    await approves(ada)
+    await gets_the_archive(ada)
+
+
+async def test_a_provider_that_fails_while_building_is_told_of_and_tried_again(
+    telegram: FakeTelegram, open_bot: OpenBot
+) -> None:
+    """TS-004"""
+    script = dict(scripts.GOOD) | {"implement-T2-1.error.json": '{"error": "request_rejected", "times": 2}'}
+    await open_bot(script)
+    ada = telegram.person(7, "Ada")
+    await ada.says(scripts.BRIEF)
+    await approves(ada)
+    await ada.waits_for(lambda message: any("Try again" in label for label in message.labels), within=WORK_SECONDS)
+    await ada.presses("Try again")
+    await gets_the_archive(ada)
+
+
+@pytest.mark.parametrize("said", ["hi", "thanks!", "👍", "hola, buenas", "???", "/nonsense", " "])
+async def test_words_that_fit_nothing_are_answered_and_begin_nothing(
+    telegram: FakeTelegram, open_bot: OpenBot, said: str
+) -> None:
+    """TS-005"""
+    bot = await open_bot({})
+    ada = telegram.person(7, "Ada")
+    await ada.says("/start")
+    await sees(ada, "Welcome, Ada")
+    before = len(ada.sees())
+    await ada.says(said)
+    await ada.waits_for(lambda message: len(ada.sees()) > before)
+    assert await count(bot, Project) == 0
+
+
+async def test_a_very_short_brief_is_asked_about(telegram: FakeTelegram, open_bot: OpenBot) -> None:
+    bot = await open_bot(scripts.GOOD)
+    ada = telegram.person(7, "Ada")
+    await ada.says("todo app")
+    await ada.waits_for(lambda message: any("Begin with it" in label for label in message.labels))
+    assert await count(bot, Project) == 0
+    await ada.says("For the command line, please; it keeps its list in one file.")
+    await approves(ada)
+    async with bot.app.database.transaction() as session:
+        [brief] = (await session.scalars(select(Project.description))).all()
+    assert brief.startswith("todo app\n\nFor the command line")
+
+
+async def test_pause_and_stop_are_a_press_each(telegram: FakeTelegram, open_bot: OpenBot) -> None:
+    bot = await open_bot(dict(scripts.GOOD) | {"gather-1.md": scripts.gathered("Count characters too?")})
+    ada = telegram.person(7, "Ada")
+    await ada.says(scripts.BRIEF)
+    await sees(ada, "Count characters too?")
+    await ada.says("/pause")
+    await ada.waits_for(lambda message: any("Go on" in label for label in message.labels))
+    await ada.says("/cancel")
+    await ada.waits_for(lambda message: any("Stop for good" in label for label in message.labels))
+    await ada.presses("Stop for good")
+    await sees(ada, "stopped for good")
+    async with bot.app.database.transaction() as session:
+        assert (await session.scalars(select(Run.state))).all() == ["cancelled"]
+
+
+async def test_what_was_delivered_is_refined(telegram: FakeTelegram, open_bot: OpenBot) -> None:
+    bot = await open_bot(scripts.REFINED)
+    ada = telegram.person(7, "Ada")
+    await ada.says(scripts.BRIEF)
+    await approves(ada)
+    await gets_the_archive(ada)
+    await sees(ada, "python -m words")
+    await ada.says("Count both sides of a hyphen as words of their own, please")
+    await ada.waits_for(lambda message: any("words/count.py" in label for label in message.labels))
+    await ada.presses("words/count.py")
+    await ada.waits_for(lambda _: len([m for m in ada.sees() if m.document]) == 2, within=WORK_SECONDS)  # noqa: PLR2004
+    assert await count(bot, Project) == 1
+    await the_books_are_right(bot)
+
+
+async def test_two_projects_at_once_are_told_apart(telegram: FakeTelegram, open_bot: OpenBot) -> None:
+    script = dict(scripts.GOOD) | {"gather-1.md": scripts.gathered("Count characters too?")}
+    bot = await open_bot(script)
+    ada = telegram.person(7, "Ada")
+    await ada.says(scripts.BRIEF)
+    first = await sees(ada, "Count characters too?")
+    await ada.says(f"/new {scripts.BRIEF} The second one.")
+    await ada.waits_for(
+        lambda message: "Count characters too?" in message.text and message.id != first.id, within=WORK_SECONDS
+    )
+    await ada.says("1", reply_to=first)
+    await ada.waits_for(lambda message: any("Build it" in label for label in message.labels), within=WORK_SECONDS)
+    async with bot.app.database.transaction() as session:
+        rows = (await session.execute(select(Project.description, Project.status))).all()
+    assert {(row.description.endswith("second one."), row.status) for row in rows} == {
+        (False, "awaiting_approval"),
+        (True, "gathering_requirements"),
+    }
+
+
+async def test_a_bot_that_is_started_anew_between_any_two_updates_goes_on(
+    telegram: FakeTelegram, settings: Callable[..., Any]
+) -> None:
+    ada = telegram.person(7, "Ada")
+    script = dict(scripts.GOOD) | {"gather-1.md": scripts.gathered("Count characters too?")}
+    for say, wait in (
+        (lambda: ada.says("/new"), "What"),
+        (lambda: ada.says(scripts.BRIEF), "Count characters too?"),
+        (lambda: ada.presses("Yes"), "The plan for"),
+        (lambda: ada.presses("Change it"), "change"),
+        (lambda: ada.says("Keep it in one package"), "The plan for"),
+        (lambda: ada.presses("Build it"), "python -m words"),
+    ):
+        async with a_bot(settings(), llm=script | {"plan-2.md": scripts.GOOD["plan-1.md"]}):
+            await say()
+            await sees(ada, wait)
+    await gets_the_archive(ada)
+
+
+async def test_everything_said_twice_happens_once(telegram: FakeTelegram, open_bot: OpenBot) -> None:
+    bot = await open_bot(scripts.GOOD)
+    ada = telegram.person(7, "Ada")
+    await ada.says(scripts.BRIEF)
+    await approves(ada)
+    await gets_the_archive(ada)
+    seen = len(ada.sees())
+    async with bot.app.database.transaction() as session:
+        from sqlalchemy import text  # noqa: PLC0415
+
+        await session.execute(text("UPDATE inbox SET done_at = NULL, attempts = 0, wake_at = now()"))
+    await asyncio.sleep(1)
+    assert (await count(bot, Project), len(ada.sees())) == (1, seen)
