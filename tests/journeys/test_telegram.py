@@ -90,10 +90,10 @@ async def leaves_with(bot: Bot, person: Person, credits: str) -> None:
 
 async def test_a_newcomer_gets_what_they_described(telegram: FakeTelegram, open_bot: OpenBot) -> None:
     """TS-001: a question, a plan, a task that the review sends back and that is repaired, a README, an archive."""
-    commented = scripts.FIRST_FILES | {"words/count.py": f"# Words are parted by space.\n{scripts.COUNT}"}
+    commented = scripts.FIRST_FILES | {"words/count.py": scripts.COUNT.replace("text.split", "text.strip().split")}
     script = dict(scripts.GOOD) | {
         "gather-1.md": scripts.gathered("Count characters too?"),
-        "verify-T1-1.md": scripts.verdict(met=False, feedback="Say in the code what parts words."),
+        "verify-T1-1.md": scripts.verdict(met=False, feedback="Take spaces at the ends away first."),
         "implement-T1-2.md": scripts.edit(commented),
         "verify-T1-2.md": scripts.verdict(),
     }
@@ -108,7 +108,7 @@ async def test_a_newcomer_gets_what_they_described(telegram: FakeTelegram, open_
     archive = await gets_the_archive(ada)
     names = {name.partition("/")[2] for name in archive.namelist()}
     assert {"words/count.py", "words/__main__.py", "README.md", "RECEIPT.md", "TODO.md"} <= names
-    assert b"parted by space" in archive.read(
+    assert b"text.strip().split()" in archive.read(
         next(name for name in archive.namelist() if name.endswith("words/count.py"))
     )
     await sees(ada, "sent T1 back")
