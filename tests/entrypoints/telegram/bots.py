@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import SecretStr
-from tests.fakes.telegram import TOKEN, FakeTelegram
-from tests.journeys.conftest import scripted, settings_for
 
 from bottega.bootstrap import App, Chore, open_app
 from bottega.config import Settings, TelegramSettings
@@ -24,6 +22,8 @@ from bottega.entrypoints.telegram.opening import house_of, open_wire, wire_chore
 from bottega.entrypoints.telegram.pacing import Limit, Limits
 from bottega.entrypoints.telegram.talk import Conversation
 from bottega.llm.types import Gateway
+from tests.fakes.telegram import TOKEN, FakeTelegram
+from tests.journeys.conftest import scripted, settings_for
 
 FAST = Limit(burst=1000, each_second=1000)
 WORK_SECONDS = 30.0  # a build, on a busy machine
