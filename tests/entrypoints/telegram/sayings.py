@@ -4,13 +4,14 @@
 and models does: tests put what they like in its place.
 """
 
-import datetime
+import datetime as dt
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
+from bottega.billing.ledger import InsufficientCredits, ProjectLimitReached
 from bottega.billing.payments.packages import CreditPackage
 from bottega.billing.statement import HeldFor, Movement
 from bottega.billing.types import TransactionType
@@ -40,6 +41,7 @@ from bottega.entrypoints.telegram.words.values import (
 from bottega.orchestration import events
 from bottega.orchestration.events import Event, StepStarted
 from bottega.orchestration.funding import WaitingRun
+from bottega.orchestration.refining import TooFewCredits
 from bottega.orchestration.state import Phase, RunKind, RunState, StepKind, StopCode, TaskStatus
 from bottega.projects.status import ProjectStatus
 
@@ -54,7 +56,7 @@ Saying = Callable[[Words, Quote], Said]
 
 PROJECT = uuid.UUID("1b4e28ba-2fa1-4cd2-883f-0016d3cca427")
 QUESTION = uuid.UUID("6ba7b810-9dad-41d1-80b4-00c04fd430c8")
-NOW = datetime.datetime(2026, 11, 21, 18, 30, tzinfo=datetime.UTC)
+NOW = dt.datetime(2026, 11, 21, 18, 30, tzinfo=dt.UTC)
 PACKAGES = (
     CreditPackage(name="buy_100", credits=Decimal(100), price_minor=100, stars=80),
     CreditPackage(name="buy_2000", credits=Decimal(2000), price_minor=2000, stars=1600),
@@ -293,12 +295,34 @@ def _error(code: str, sentence: str) -> AppError:
 
 
 KNOWN_CODES = (
-    "unknown_project project_not_found empty_brief brief_too_long unclear_form empty_instruction instruction_too_long"
-    " unknown_file file_too_large insufficient_credits project_limit_reached not_delivered cannot_drop nothing_to_do"
-    " project_paused project_cancelled invalid_limit account_inactive unknown_package payments_off"
-    " payment_gateway_unavailable payment_gateway_refused unknown_order too_many_orders no_telegram_account"
-    " illegal_move storage_unavailable"
-).split()
+    "unknown_project",
+    "project_not_found",
+    "empty_brief",
+    "brief_too_long",
+    "unclear_form",
+    "empty_instruction",
+    "instruction_too_long",
+    "unknown_file",
+    "file_too_large",
+    "insufficient_credits",
+    "project_limit_reached",
+    "not_delivered",
+    "cannot_drop",
+    "nothing_to_do",
+    "project_paused",
+    "project_cancelled",
+    "invalid_limit",
+    "account_inactive",
+    "unknown_package",
+    "payments_off",
+    "payment_gateway_unavailable",
+    "payment_gateway_refused",
+    "unknown_order",
+    "too_many_orders",
+    "no_telegram_account",
+    "illegal_move",
+    "storage_unavailable",
+)
 
 
 def _people() -> dict[str, Saying]:
@@ -453,6 +477,9 @@ def _news() -> dict[str, Saying]:
     return {
         **{f"news.of:{name}": _news_of(name) for name in Example(str).events()},
         **{f"news.stopped:{code}": _stopped(code) for code in StopCode},
+        "news.of:without a title": lambda w, q: w.news.of(
+            Example(q).events()["task_rejected"], project=Example(q).named
+        ),
         "news.stopped:stronger": lambda w, q: w.news.stopped(
             Example(q).stopped(StopCode.TOO_MANY_ATTEMPTS, stronger="openrouter/fake/large")
         ),
@@ -471,7 +498,7 @@ def _news() -> dict[str, Saying]:
 
 
 def _news_of(name: str) -> Saying:
-    return lambda w, q: w.news.of(Example(q).events()[name], project=Example(q).named)
+    return lambda w, q: w.news.of(Example(q).events()[name], project=Example(q).named, task_title=q("Part 2"))
 
 
 def _stopped(code: StopCode) -> Saying:
@@ -506,7 +533,7 @@ def _delivery() -> dict[str, Saying]:
         "delivery.so_far:one": lambda w, q: w.delivery.so_far(Example(q).named, files=1, size_bytes=size),
         "delivery.nothing_yet": lambda w, q: w.delivery.nothing_yet(Example(q).named),
         "delivery.by_link": lambda w, q: w.delivery.by_link(
-            file_name=q(name), size_bytes=size, url="https://bottega.example/download/abc", hours=168
+            file_name=q(name), size_bytes=size, url="https://bottega.example/download/abc", days=7
         ),
         "delivery.too_large": lambda w, q: w.delivery.too_large(file_name=q(name), size_bytes=size),
     }
@@ -587,6 +614,15 @@ def _faults() -> dict[str, Saying]:
         **{f"faults.of:{code}": _fault(code) for code in KNOWN_CODES},
         "faults.of:unknown code": lambda w, q: w.faults.of(Unknown(q(sentence)), project_id=PROJECT),
         "faults.of:about nothing": lambda w, q: w.faults.of(Unknown(q(sentence))),
+        "faults.of:short of credits": lambda w, _: w.faults.of(
+            InsufficientCredits(needed=Decimal(12), available=Decimal(3)), project_id=PROJECT
+        ),
+        "faults.of:short for a refinement": lambda w, _: w.faults.of(
+            TooFewCredits(needed=Decimal(12), available=Decimal(3))
+        ),
+        "faults.of:short of a limit": lambda w, _: w.faults.of(
+            ProjectLimitReached(needed=Decimal(12), available=Decimal(3)), project_id=PROJECT
+        ),
         "faults.brief": lambda w, q: w.faults.brief(Unknown(q(sentence))),
         "faults.ours": lambda w, _: w.faults.ours(error_id="3f2a9c"),
         "faults.set_aside": lambda w, _: w.faults.set_aside(error_id="3f2a9c"),

@@ -61,7 +61,7 @@ def source(language: str) -> str:
 
 
 def closest(tag: str | None) -> str:
-    """Return the language for an IETF tag, as people's apps tell it (es, pt-br, zh-hans); English when there is none."""
+    """Return the language for an IETF tag as people's apps tell it (es, pt-br), English when there is none."""
     wanted = (tag or "").lower().replace("_", "-")
     known = {language.lower(): language for language in languages()}
     while wanted:

@@ -92,7 +92,7 @@ class DeliveryWords:
             self._voice.html("receipt-exact"),
             between="\n\n",
         )
-        return Say(html=html, keyboard=self._receipt_keyboard(receipt))
+        return Say(html=html, keyboard=self._receipt_keyboard())
 
     def _receipt_row(self, line: ReceiptLine) -> Html:
         part = joined(
@@ -102,7 +102,7 @@ class DeliveryWords:
         )
         return self._voice.html("receipt-row", part=part, credits=line.credits, calls=line.calls)
 
-    def _receipt_keyboard(self, project: Named) -> Keyboard:
+    def _receipt_keyboard(self) -> Keyboard:
         history = self._voice.button("button-history", buttons.ShowHistory())
         return in_rows([history, self._voice.button("button-credits", buttons.ShowCredits())])
 
@@ -160,10 +160,10 @@ class DeliveryWords:
         keyboard = in_rows([self._voice.button("button-status", buttons.ShowStatus(project_id=project.project_id))])
         return self._voice.say("archive-empty", keyboard, title=self._voice.title(project))
 
-    def by_link(self, *, file_name: str, size_bytes: int, url: str, hours: int) -> Say:
+    def by_link(self, *, file_name: str, size_bytes: int, url: str, days: int) -> Say:
         """Give a link to an archive that is too large for Telegram."""
         keyboard = ((self._voice.link("button-download-page", url),),)
-        return self._voice.say("archive-link", keyboard, name=file_name, size=self._size(size_bytes), hours=hours)
+        return self._voice.say("archive-link", keyboard, name=file_name, size=self._size(size_bytes), days=days)
 
     def too_large(self, *, file_name: str, size_bytes: int) -> Say:
         """Say how to get an archive that is too large for Telegram where the installation has no page for it."""
