@@ -249,33 +249,6 @@ def test_a_title_from_right_to_left_does_not_turn_our_sentence() -> None:
     assert "<b>\u2068מונה מילים\u2069</b>: building it now" in example.html
 
 
-@pytest.mark.parametrize(
-    ("tag", "language"),
-    [
-        ("es", "es"),
-        ("es-MX", "es"),
-        ("ES_419", "es"),
-        ("en-GB", "en"),
-        ("de", "en"),
-        ("", "en"),
-        (None, "en"),
-        ("-", "en"),
-    ],
-)
-def test_a_language_is_found_by_its_tag(tag: str | None, language: str) -> None:
-    assert words_for(tag).language == language
-
-
-def test_a_message_that_a_language_lacks_is_said_in_english() -> None:
-    english = Catalogue(language="en", source="hello = Hello, { $name }.")
-    basque = Catalogue(language="eu", source="bye = Agur", fallback=english)
-    assert basque.say("bye", {}) == "Agur"
-    assert basque.say("hello", {"name": "Ana"}) == "Hello, Ana."
-    for message, wrong in (("nothing", {}), ("hello", {"title": "x"})):
-        with pytest.raises(LookupError, match=message):
-            basque.say(message, wrong)
-
-
 def test_nobody_but_the_words_holds_a_sentence() -> None:
     """A sentence in a Python file of the bot is one that nobody can translate."""
     folder = Path(bottega.entrypoints.telegram.__path__[0])
