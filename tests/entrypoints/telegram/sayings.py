@@ -406,6 +406,7 @@ def _projects() -> dict[str, Saying]:
         "projects.limit_asked:again": lambda w, q: w.projects.limit_asked(
             Example(q).named, limit=limit, charged=Decimal(4)
         ),
+        "projects.limit_unclear": lambda w, q: w.projects.limit_unclear(Example(q).named),
         "projects.limited": lambda w, q: w.projects.limited(Example(q).named, limit=limit),
         "projects.limited:not": lambda w, q: w.projects.limited(Example(q).named, limit=None),
         **{f"projects.cancel_asked:{is_refinement}": _cancel_asked(is_refinement) for is_refinement in (False, True)},
@@ -531,6 +532,7 @@ def _delivery() -> dict[str, Saying]:
         "delivery.files_changed": lambda w, q: w.delivery.files_changed(Example(q).named),
         "delivery.so_far": lambda w, q: w.delivery.so_far(Example(q).named, files=3, size_bytes=400),
         "delivery.so_far:one": lambda w, q: w.delivery.so_far(Example(q).named, files=1, size_bytes=size),
+        "delivery.again": lambda w, q: w.delivery.again(Example(q).named),
         "delivery.nothing_yet": lambda w, q: w.delivery.nothing_yet(Example(q).named),
         "delivery.by_link": lambda w, q: w.delivery.by_link(
             file_name=q(name), size_bytes=size, url="https://bottega.example/download/abc", days=7

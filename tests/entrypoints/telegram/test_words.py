@@ -42,7 +42,7 @@ ATTACKS = {
     "invisible": "\0\u200d\u202e",
     "unseen": "\u3164\u2800",
 }
-CAPTIONS = {"delivery.caption", "delivery.so_far", "delivery.so_far:one"}
+CAPTIONS = {"delivery.caption", "delivery.again", "delivery.so_far", "delivery.so_far:one"}
 
 
 def golden(language: str) -> Path:

@@ -155,6 +155,10 @@ class DeliveryWords:
         title, size = self._voice.title(project), self._size(size_bytes)
         return self._voice.say("archive-so-far", title=title, files=files, size=size)
 
+    def again(self, project: Named) -> Say:
+        """Return what stands under the archive of a delivered project that is sent once more."""
+        return self._voice.say("archive-again", title=self._voice.title(project))
+
     def nothing_yet(self, project: Named) -> Say:
         """Answer a wish to download where nothing was accepted yet."""
         keyboard = in_rows([self._voice.button("button-status", buttons.ShowStatus(project_id=project.project_id))])

@@ -222,6 +222,7 @@ remark-noted = ✍️ { $title }: noted. The next step of the work will see it.
 remark-goes-on = ▶️ { $title }: thank you, it goes on with that.
 limit-asked = { $title } has cost { $credits } credits so far. What may it cost in all? Write a number of credits.
 limit-asked-again = { $title } has cost { $credits } credits so far, and may cost { $limit }. What may it cost in all? Write a number of credits.
+limit-unclear = That is not a number of credits. What may { $title } cost in all? Write a number, such as 50 or 12.50.
 limit-set = { $title } may now cost { $limit } credits in all.
 limit-lifted = { $title } has no limit of its own any more; it stops when your credits run out.
 cancel-asked =
@@ -463,6 +464,7 @@ archive-so-far =
         [one] { $title } so far: 1 file, { $size }. It is not finished yet.
        *[other] { $title } so far: { $files } files, { $size }. It is not finished yet.
     }
+archive-again = 📦 { $title }, as it was delivered.
 archive-empty = { $title } has nothing to download yet: files come with the first finished step.
 archive-link = <b>{ $name }</b> ({ $size }) is too large for Telegram. This page has it for { $days } days:
 archive-too-large = <b>{ $name }</b> ({ $size }) is too large for Telegram, and this installation has no page for it. It is kept; whoever runs this bot can give it to you.

@@ -218,6 +218,7 @@ remark-noted = ✍️ { $title }: anotado. El siguiente paso del trabajo lo ver�
 remark-goes-on = ▶️ { $title }: gracias, sigue con eso.
 limit-asked = { $title } ha costado { $credits } créditos hasta ahora. ¿Cuánto puede costar en total? Escribe un número de créditos.
 limit-asked-again = { $title } ha costado { $credits } créditos hasta ahora y puede costar { $limit }. ¿Cuánto puede costar en total? Escribe un número de créditos.
+limit-unclear = Eso no es un número de créditos. ¿Cuánto puede costar { $title } en total? Escribe un número, como 50 o 12.50.
 limit-set = { $title } puede costar ahora { $limit } créditos en total.
 limit-lifted = { $title } ya no tiene un límite propio; se detiene cuando se acaben tus créditos.
 cancel-asked =
@@ -459,6 +460,7 @@ archive-so-far =
         [one] { $title } hasta ahora: 1 archivo, { $size }. Todavía no está terminado.
        *[other] { $title } hasta ahora: { $files } archivos, { $size }. Todavía no está terminado.
     }
+archive-again = 📦 { $title }, como se entregó.
 archive-empty = { $title } todavía no tiene nada que descargar: los archivos llegan con el primer paso terminado.
 archive-link = <b>{ $name }</b> ({ $size }) es demasiado grande para Telegram. Esta página lo tiene durante { $days } días:
 archive-too-large = <b>{ $name }</b> ({ $size }) es demasiado grande para Telegram, y esta instalación no tiene una página para él. Se conserva; quien lleva este bot puede dártelo.

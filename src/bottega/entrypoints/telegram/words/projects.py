@@ -183,6 +183,10 @@ class ProjectWords:
         title = self._voice.title(project)
         return self._voice.say(message, self._never_mind(), title=title, credits=charged, **arguments)
 
+    def limit_unclear(self, project: Named) -> Say:
+        """Say that what was written is no amount, and ask again."""
+        return self._voice.say("limit-unclear", self._never_mind(), title=self._voice.title(project))
+
     def limited(self, project: Named, *, limit: Decimal | None) -> Say:
         """Confirm a project's limit, or that it has none any more."""
         if limit is None:
