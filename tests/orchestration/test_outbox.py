@@ -275,7 +275,7 @@ async def test_a_long_queue_of_one_recipient_does_not_slow_down_the_claim(databa
             await session.execute(insert(Outbox), values[start : start + 5_000])
     await posted(database, 1, recipient="short")
     began = time.perf_counter()
-    claimed = await postman(database, Recorder())._claim(at_most=16)
+    claimed = await postman(database, Recorder())._claim(16)
     assert sorted(message.recipient for message in claimed) == ["long", "short"]
     assert time.perf_counter() - began < 0.2
 

@@ -201,7 +201,7 @@ async def test_who_is_killed_between_sending_and_noting_it_sends_it_again_under_
         raise asyncio.CancelledError
 
     dying = postman(database, url)
-    monkeypatch.setattr(dying, "_note", die)
+    monkeypatch.setattr(dying._rows, "done", die)
     with pytest.raises(asyncio.CancelledError):
         await dying.deliver_due()
     await asyncio.sleep(0.06)

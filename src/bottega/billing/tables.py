@@ -142,6 +142,9 @@ class CreditTransaction(Base):
             name="transaction_type",
         ),
         Index(None, "user_id", "id"),
+        Index(
+            "ix_credit_transactions_given", "created_at", postgresql_where=text("transaction_type = 'initial_grant'")
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)

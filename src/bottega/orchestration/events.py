@@ -242,4 +242,11 @@ class RunResumed(Event):
     type: ClassVar[str] = "run_resumed"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCancelled(Event):
+    """The person stopped it for good; what was accepted stays."""
+
+    type: ClassVar[str] = "run_cancelled"
+
+
 Announce = Callable[[Event], None]

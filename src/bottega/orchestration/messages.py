@@ -21,9 +21,9 @@ _REFINE = re.compile(  # every piece is bounded: the text may be anybody's, and 
     re.IGNORECASE | re.DOTALL,
 )
 _QUOTES = ("`", '"', "'")
-_GO = {"go", "yes", "ok", "okay", "build", "build it", "approve", "start"}
-_AGAIN = {"again", "try again", "retry", "resume", "continue", "go on"}
-_CANCEL = {"cancel", "stop"}
+_GO = {"go", "yes", "ok", "okay", "build", "build it", "approve", "start", "sí", "si", "vale", "adelante"}
+_AGAIN = {"again", "try again", "retry", "resume", "continue", "go on", "otra vez", "reintentar", "continuar"}
+_CANCEL = {"cancel", "stop", "cancelar", "parar"}
 _DROP = {f"{verb}{what}" for verb in ("drop", "skip") for what in ("", " it", " the task", " this task")}
 _AT_A_TASK = {StopCode.TASK_STUCK, StopCode.GOING_IN_CIRCLES, StopCode.TOO_MANY_ATTEMPTS}
 

@@ -6,31 +6,30 @@ higher attempt number. A recipient's messages go out in the order in which they 
 that has to wait holds up those behind it, and nobody else's. What a recipient refuses for good is set aside with its
 reason and counted.
 
-Attempts are leases: claiming a message moves its next time past the longest that sending may take, and raises the
-attempt's number, which whatever is noted about it must name. No transaction is open while a sender works. A target
-without a sender keeps its messages until it has one, for thirty days.
+How messages are claimed and noted is `worklist.py`'s. A target without a sender keeps its messages until it has one,
+for thirty days. Whoever posts wakes the postman of the same process; that of another looks every two seconds.
 """
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, Protocol
 
 import structlog
-from sqlalchemy import TextClause, text
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.core.clock import Clock
 from bottega.core.errors import AppError
-from bottega.db.transaction import FAULTS, Database
+from bottega.db.transaction import Database, note
 from bottega.orchestration.tables import Outbox
+from bottega.orchestration.worklist import LOOK_SECONDS, Hands, Shape, Worklist
 
 LEASE_SECONDS = 60.0
 SENDING_SECONDS = 30.0  # half the lease: who is slow in noting what was sent still holds it
-LOOK_SECONDS = 2.0
 AT_ONCE = 16  # recipients that a postman serves at once
 BACKOFF_SECONDS, BACKOFF_CAP_SECONDS = 2.0, 3600.0
 LONGEST_WAIT_SECONDS = 86_400.0  # whatever a recipient asks for
@@ -92,7 +91,10 @@ async def post(
     """Post a message, which exists when the caller's transaction commits; False when its key was posted before."""
     values = {"target": target, "recipient": recipient, "payload": dict(payload), "dedupe_key": dedupe_key}
     statement = insert(Outbox).values(values).on_conflict_do_nothing(index_elements=[Outbox.dedupe_key])
-    return (await session.execute(statement.returning(Outbox.id))).scalar_one_or_none() is not None
+    is_new = (await session.execute(statement.returning(Outbox.id))).scalar_one_or_none() is not None
+    if is_new:
+        note(session, Posted(target=target))
+    return is_new
 
 
 async def backlog(session: AsyncSession) -> Backlog:
@@ -100,44 +102,32 @@ async def backlog(session: AsyncSession) -> Backlog:
     return Backlog(waiting=row.waiting, oldest_seconds=float(row.oldest_seconds), refused=row.refused)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """The note that a posting transaction leaves."""
+
+    target: str
+
+
 class Postman:
     """Sends what is due. Any number may work at once, in any number of processes. `senders` are by target."""
 
-    def __init__(self, *, database: Database, senders: Mapping[str, Sender], clock: Clock) -> None:
+    def __init__(
+        self, *, database: Database, senders: Mapping[str, Sender], clock: Clock, at_once: int = AT_ONCE
+    ) -> None:
         self._database = database
         self._senders = senders
-        self._clock = clock
+        self._rows = Worklist(database=database, shape=_SHAPE, read=Message)
+        self._hands = Hands(claim=self._claim, work_on=self._deliver, at_once=at_once, clock=clock)
+        database.hear(self._hear)
 
     async def deliver_due(self) -> int:
         """Send all that is due now, and what becomes due by that; return how many went out."""
-        sent = 0
-        under_way: set[asyncio.Task[bool]] = set()
-        try:
-            while True:
-                under_way |= await self._begun(at_most=AT_ONCE - len(under_way))
-                if not under_way:
-                    return sent
-                done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-                sent += sum(task.result() for task in done)
-        finally:
-            await _cancelled(under_way)
+        return await self._hands.work_off()
 
     async def work(self, *, every_seconds: float = LOOK_SECONDS) -> NoReturn:
         """Send whatever is due, until cancelled; a recipient that is slow is not waited for."""
-        under_way: set[asyncio.Task[bool]] = set()
-        try:
-            while True:
-                under_way |= await self._begun(at_most=AT_ONCE - len(under_way))
-                if not under_way:
-                    await self._clock.sleep(every_seconds)
-                    continue
-                done, under_way = await asyncio.wait(
-                    under_way, timeout=every_seconds, return_when=asyncio.FIRST_COMPLETED
-                )
-                for task in done:
-                    task.result()
-        finally:
-            await _cancelled(under_way)
+        await self._hands.work(every_seconds=every_seconds)
 
     async def tidy(self) -> None:
         """Forget what was sent long ago, and set aside what nobody could send for as long."""
@@ -145,19 +135,12 @@ class Postman:
             await session.execute(_FORGET, {"kept": KEPT})
             await session.execute(_EXPIRE, {"kept": KEPT, "why": f"Nobody sent it within {KEPT.days} days."})
 
-    async def _begun(self, *, at_most: int) -> "set[asyncio.Task[bool]]":
-        return {asyncio.create_task(self._deliver(message)) for message in await self._claim(at_most=at_most)}
+    def _hear(self, what: Hashable) -> None:
+        if isinstance(what, Posted) and what.target in self._senders:
+            self._hands.wake()
 
-    async def _claim(self, *, at_most: int) -> list[Message]:
-        if at_most < 1 or not self._senders:
-            return []
-        given = {"targets": list(self._senders), "at_most": at_most, "lease": timedelta(seconds=LEASE_SECONDS)}
-        try:
-            async with self._database.transaction() as session:
-                return [Message(**row) for row in (await session.execute(_CLAIM, given)).mappings()]
-        except FAULTS as error:
-            log.warning("outbox.claim.missed", reason=type(error).__name__)
-            return []
+    async def _claim(self, at_most: int) -> list[Message]:
+        return await self._rows.claim(kinds=list(self._senders), at_most=at_most, lease_seconds=LEASE_SECONDS)
 
     async def _deliver(self, message: Message) -> bool:
         try:
@@ -166,32 +149,28 @@ class Postman:
             async with asyncio.timeout(SENDING_SECONDS):
                 await self._senders[message.target].send(message)
         except Refused as error:
-            await self._set_aside(message, reason=error.message[:_SHOWN])
+            await self._set_aside(message, reason=fault_of(error))
             return False
         except Exception as error:  # noqa: BLE001  # whatever a sender raises, its message waits for another attempt
             await self._put_off(message, error)
             return False
-        await self._note(_SENT, message)
+        await self._rows.done(message)
         return True
 
     async def _set_aside(self, message: Message, *, reason: str) -> None:
         log.error("outbox.refused", target=message.target, message_id=message.id, reason=reason)
-        await self._note(_REFUSED, message, reason=reason)
+        await self._rows.set_aside(message, reason=reason)
 
     async def _put_off(self, message: Message, error: Exception) -> None:
-        reason = error.message[:_SHOWN] if isinstance(error, AppError) else type(error).__name__
+        reason = fault_of(error)
         wait = wait_after(message.attempt, asked=error.after_seconds if isinstance(error, TryLater) else None)
         log.warning("outbox.put_off", target=message.target, message_id=message.id, reason=reason, seconds=round(wait))
-        await self._note(_PUT_OFF, message, reason=reason, wait=timedelta(seconds=wait))
+        await self._rows.put_off(message, reason=reason, wait_seconds=wait)
 
-    async def _note(self, statement: TextClause, message: Message, **given: object) -> None:
-        """Note what became of an attempt, unless a later one has begun. Unnoted, it is made again."""
-        values = {"id": message.id, "attempt": message.attempt, **given}
-        try:
-            async with self._database.transaction() as session:
-                await session.execute(statement, values)
-        except FAULTS as error:
-            log.warning("outbox.unnoted", message_id=message.id, reason=type(error).__name__)
+
+def fault_of(error: Exception) -> str:
+    """Return what may be kept of an error: our own sentence, or a foreign error's name alone."""
+    return error.message[:_SHOWN] if isinstance(error, AppError) else type(error).__name__
 
 
 def wait_after(attempt: int, *, asked: float | None) -> float:
@@ -201,46 +180,12 @@ def wait_after(attempt: int, *, asked: float | None) -> float:
     return min(max(wait, asked or 0.0), LONGEST_WAIT_SECONDS)
 
 
-async def _cancelled(tasks: "set[asyncio.Task[bool]]") -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-# The oldest unsent message of each recipient, by jumping from recipient to recipient: a long queue costs one look.
-_CLAIM = text(
-    """
-    WITH RECURSIVE heads AS (
-        (SELECT target, recipient, id FROM outbox WHERE sent_at IS NULL AND refused_at IS NULL
-         ORDER BY target, recipient, id LIMIT 1)
-        UNION ALL
-        SELECT following.* FROM heads CROSS JOIN LATERAL (
-            SELECT target, recipient, id FROM outbox
-            WHERE sent_at IS NULL AND refused_at IS NULL AND (target, recipient) > (heads.target, heads.recipient)
-            ORDER BY target, recipient, id LIMIT 1
-        ) AS following
-    ), due AS (
-        SELECT outbox.id FROM outbox JOIN heads ON heads.id = outbox.id
-        WHERE sent_at IS NULL AND refused_at IS NULL AND wake_at <= clock_timestamp()
-            AND outbox.target = ANY (CAST(:targets AS text[]))
-        ORDER BY wake_at LIMIT :at_most FOR UPDATE OF outbox SKIP LOCKED
-    )
-    UPDATE outbox SET attempts = attempts + 1, wake_at = clock_timestamp() + CAST(:lease AS interval)
-    FROM due WHERE outbox.id = due.id
-    RETURNING outbox.id, target, recipient, payload, dedupe_key, attempts AS attempt, created_at AS posted_at
-    """
-).columns(payload=JSONB)
-_SENT = text(
-    "UPDATE outbox SET sent_at = clock_timestamp()"
-    " WHERE id = :id AND attempts = :attempt AND sent_at IS NULL AND refused_at IS NULL"
-)
-_REFUSED = text(
-    "UPDATE outbox SET refused_at = clock_timestamp(), refusal = :reason"
-    " WHERE id = :id AND attempts = :attempt AND sent_at IS NULL AND refused_at IS NULL"
-)
-_PUT_OFF = text(
-    "UPDATE outbox SET wake_at = clock_timestamp() + CAST(:wait AS interval), last_fault = :reason"
-    " WHERE id = :id AND attempts = :attempt AND sent_at IS NULL AND refused_at IS NULL"
+_SHAPE = Shape(
+    table="outbox",
+    kind="target",
+    lane="recipient",
+    done_at="sent_at",
+    brings="target, recipient, dedupe_key, created_at AS posted_at",
 )
 _FORGET = text("DELETE FROM outbox WHERE sent_at < clock_timestamp() - CAST(:kept AS interval)")
 _EXPIRE = text(

@@ -76,6 +76,11 @@ async def collect(session: AsyncSession, *, project_id: uuid.UUID, credit_value_
     )
 
 
+def unfinished_key(project_id: uuid.UUID) -> str:
+    """Return where the newest archive of an unfinished project is kept for who asked for it."""
+    return f"archives/{project_id}/unfinished.zip"
+
+
 def pack(contents: Contents, repository: ProjectRepository) -> bytes:
     """Return the archive; the repository is rebuilt first where it lags behind the journal."""
     bundle = b""

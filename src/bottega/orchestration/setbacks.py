@@ -14,7 +14,7 @@ from bottega.core.errors import AppError
 from bottega.core.money import show_credits
 from bottega.llm.errors import ProviderError
 from bottega.llm.types import ModelName
-from bottega.orchestration.events import Event, ProviderTrouble, RunStopped
+from bottega.orchestration.events import Event, ProviderTrouble, RunCancelled, RunStopped
 from bottega.orchestration.state import RunState, StopCode
 
 PROVIDER_FAILURES = 6  # in a row, each after the gateway's own retries
@@ -80,7 +80,7 @@ def of_error(error: Exception, *, failures: int, stand_in: ModelName | None) -> 
 def of_desire(desired: str) -> Setback:
     """Return what a person's wish to pause or cancel makes of the run."""
     if desired == "cancel":
-        return Setback(state=RunState.CANCELLED)
+        return Setback(state=RunState.CANCELLED, events=(RunCancelled(),))
     stopped = RunStopped(stop_code=StopCode.PAUSED, reason="Paused, as you asked.", choices=RESUME_CHOICES)
     return Setback(state=RunState.PAUSED, stop_code=StopCode.PAUSED, reason=stopped.reason, events=(stopped,))
 

@@ -1,13 +1,16 @@
-"""Where a project stands, for any front end: the project and its newest run in one value."""
+"""Where a project stands, for any front end: the project and its newest run in one value, and the step under way."""
 
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import false, func, select
+from sqlalchemy import false, func, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bottega.orchestration.state import Phase, RunState, StopCode
+from bottega.orchestration.events import StepStarted, read_event
+from bottega.orchestration.state import Phase, RunKind, RunState, StopCode
 from bottega.orchestration.tables import Run
 from bottega.projects import service as projects
 
@@ -31,6 +34,8 @@ class Status:
     archive_key: str | None
     event_sequence: int  # of the last event told
     is_driven: bool  # a runner's lease has not run out
+    kind: RunKind | None
+    began_at: datetime | None  # the newest run
 
 
 async def read_status(session: AsyncSession, *, user_id: int, project_id: uuid.UUID) -> Status:
@@ -58,4 +63,40 @@ async def read_status(session: AsyncSession, *, user_id: int, project_id: uuid.U
         archive_key=project.archive_key,
         event_sequence=project.event_sequence,
         is_driven=is_driven,
+        kind=RunKind(run.kind) if run else None,
+        began_at=run.created_at if run else None,
     )
+
+
+async def read_step(session: AsyncSession, *, project_id: uuid.UUID) -> StepStarted | None:
+    """Return the step under way, while somebody is at it."""
+    row = (await session.execute(_UNDER_WAY, {"project_id": project_id})).one_or_none()
+    step = None if row is None else read_event(type=StepStarted.type, payload=row.payload)
+    return step if isinstance(step, StepStarted) else None
+
+
+_UNDER_WAY = text(
+    """
+    SELECT payload FROM work_under_way AS step
+    JOIN runs ON runs.id = step.run_id AND runs.lease_token = step.lease_token
+    WHERE step.project_id = CAST(:project_id AS uuid) AND lease_until > clock_timestamp()
+    """
+).columns(payload=JSONB)
+
+
+async def commands_to_run(session: AsyncSession, *, project_id: uuid.UUID) -> tuple[str, ...]:
+    """Return the README's commands as they were tried last, in order."""
+    rows = await session.scalars(_README_COMMANDS, {"project_id": project_id})
+    return tuple(rows)
+
+
+_README_COMMANDS = text(
+    """
+    SELECT command FROM evidence JOIN (
+        SELECT steps.run_id, step_no FROM steps JOIN runs ON runs.id = run_id
+        WHERE project_id = CAST(:project_id AS uuid) AND kind = 'check_readme'
+        ORDER BY steps.created_at DESC LIMIT 1
+    ) AS last USING (run_id, step_no)
+    ORDER BY ordinal
+    """
+)

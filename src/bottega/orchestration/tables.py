@@ -1,4 +1,4 @@
-"""The durable state of a build: runs and their journal, tasks and their evidence, events and the outbox.
+"""The durable state of a build: runs and their journal, tasks and their evidence, events, the inbox and the outbox.
 
 PostgreSQL is the only truth of a run. `steps` holds every (run, step) once; a `lease_token` that is no longer the
 run's cannot write. A task is `done` only with the evidence row and the tree that evidence was gathered on.
@@ -209,5 +209,82 @@ class Outbox(Base):
     last_fault: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[CreatedAt]
     sent_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    refused_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    refusal: Mapped[str | None] = mapped_column(Text)
+
+
+class Deed(Base):
+    """A person's command that was carried out, by the key its sender gave it. `projects` is what it returned."""
+
+    __tablename__ = "deeds"
+    __table_args__ = (Index(None, "created_at"),)
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    idempotency_key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    projects: Mapped[JsonList]
+    created_at: Mapped[CreatedAt]
+
+
+class Chat(Base):
+    """What one person's talk in one chat is in the middle of. `expects` says what their next text means."""
+
+    __tablename__ = "chats"
+
+    chat_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    language: Mapped[str | None] = mapped_column(String(35))  # as their app says
+    chosen_language: Mapped[str | None] = mapped_column(String(35))  # as they asked here
+    project_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("projects.id", ondelete="SET NULL"))
+    expects: Mapped[str | None] = mapped_column(String(30))
+    about_id: Mapped[uuid.UUID | None]  # the project or question that is expected to be spoken of
+    draft: Mapped[str | None] = mapped_column(Text)  # what was said and waits for a yes
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[CreatedAt]
+
+
+class ChatProject(Base):
+    """Where a project is talked about, up to which event that chat has been told, and what its status message shows."""
+
+    __tablename__ = "chat_projects"
+    __table_args__ = (Index(None, "chat_id"),)
+
+    project_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    chat_id: Mapped[int] = mapped_column(BigInteger)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    told: Mapped[int] = mapped_column(server_default=text("0"))  # the sequence of the last event told
+    status_message_id: Mapped[int | None] = mapped_column(BigInteger)
+    shown: Mapped[str | None] = mapped_column(String(64))  # sha256 of what the status message shows
+    show_at: Mapped[CreatedAt]  # not before; while somebody shows, when their lease ends
+    is_shut: Mapped[bool] = mapped_column(server_default=text("false"))  # the person blocked us: nothing is shown
+    created_at: Mapped[CreatedAt]
+
+
+class Inbox(Base):
+    """What the outside told us, written before it was confirmed. One is dealt with when `done_at` is set."""
+
+    __tablename__ = "inbox"
+    __table_args__ = (
+        UniqueConstraint("source", "external_id"),
+        Index(
+            "ix_inbox_open",
+            "source",
+            "stream",
+            "id",
+            postgresql_where=text("done_at IS NULL AND refused_at IS NULL"),
+        ),
+        CheckConstraint("done_at IS NULL OR refused_at IS NULL", name="one_end"),
+        CheckConstraint("(refused_at IS NULL) = (refusal IS NULL)", name="refused_for_a_reason"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    source: Mapped[str] = mapped_column(String(50))  # whose update it is
+    external_id: Mapped[str] = mapped_column(String(200))  # what its source calls it
+    stream: Mapped[str] = mapped_column(String(200))  # whose updates stay in order
+    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))  # begun; also the fence of the newest
+    wake_at: Mapped[CreatedAt]  # when it may be tried; while it is tried, when that attempt's lease ends
+    last_fault: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[CreatedAt]
+    done_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     refused_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     refusal: Mapped[str | None] = mapped_column(Text)

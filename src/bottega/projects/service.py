@@ -186,6 +186,15 @@ async def add_questions(
     return tuple(added)
 
 
+async def get_question(session: AsyncSession, *, question_id: uuid.UUID, user_id: int) -> Question:
+    """Return a question about one of this person's projects, or raise UnknownProject."""
+    mine = select(Question).join(Project, Project.id == Question.project_id).where(Project.user_id == user_id)
+    found = (await session.scalars(mine.where(Question.id == question_id))).one_or_none()
+    if found is None:
+        raise UnknownProject(question_id)
+    return found
+
+
 async def list_questions(session: AsyncSession, *, project_id: uuid.UUID) -> tuple[Question, ...]:
     return tuple(
         await session.scalars(select(Question).where(Question.project_id == project_id).order_by(Question.ordinal)),

@@ -49,6 +49,11 @@ async def find_named(session: AsyncSession, *, username: str) -> int | None:
     return (await session.scalars(find)).one_or_none()
 
 
+async def find_telegram(session: AsyncSession, *, telegram_user_id: int) -> int | None:
+    """Return the person with this Telegram id, if there is one."""
+    return await session.scalar(select(User.id).where(User.telegram_user_id == telegram_user_id))
+
+
 async def names_of(session: AsyncSession, *, ids: Collection[int]) -> dict[int, str]:
     """Return what people are called here: their name, or else their account's number."""
     rows = (await session.execute(select(User.id, User.username).where(User.id.in_(ids)))).all()

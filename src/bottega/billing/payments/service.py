@@ -53,9 +53,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Whether an invoice may be paid now, and, where not, a sentence for the person."""
+    """Whether an invoice may be paid now, and, where not, why: for a program, and as a sentence for the person."""
 
     approved: bool
+    code: str = ""
     sentence: str = ""
 
 
@@ -104,6 +105,10 @@ class PaymentService:
     def packages(self) -> tuple[CreditPackage, ...]:
         return self._packages
 
+    def gateways(self) -> frozenset[str]:
+        """Return the names of the gateways there are."""
+        return frozenset(self._gateways)
+
     async def orders(self, *, user_id: int | None = None) -> tuple[ListedOrder, ...]:
         """Return one person's orders, or everybody's, newest first."""
         async with self._database.transaction() as session:
@@ -122,13 +127,33 @@ class PaymentService:
         Raises:
             UnknownPackage, UnknownGateway, PaymentsOff, TooManyOrders, AccountInactive, GatewayUnavailable
         """
-        chosen = find_package(self._packages, name=package)
         through = self._gateway(gateway)
+        order = await self._ordered(new_id(), user_id=user_id, package=package, through=through)
+        opened = await through.open_checkout(order)
+        if opened.session_id is not None:
+            async with self._database.transaction() as session:
+                await session.execute(sql.NAME_SESSION, {"order_id": order.id, "session_id": opened.session_id})
+        return Checkout(order_id=order.id, url=opened.url, gateway=order.gateway)
+
+    async def order_invoice(self, *, order_id: uuid.UUID, user_id: int, package: str) -> Order:
+        """Order a package for an invoice in Telegram. The same id is the same order, however often it is asked for.
+
+        Raises:
+            UnknownPackage, UnknownGateway, PaymentsOff, TooManyOrders, AccountInactive, NoTelegramAccount
+        """
+        async with self._database.transaction() as session:
+            known = await books.find_order(session, order_id=order_id)
+        if known is not None:
+            return known
+        return await self._ordered(order_id, user_id=user_id, package=package, through=self._gateway(stars.STARS))
+
+    async def _ordered(self, order_id: uuid.UUID, *, user_id: int, package: str, through: PaymentGateway) -> Order:
+        chosen = find_package(self._packages, name=package)
         async with self._database.transaction() as session:
             buyer = await self._buyer(session, user_id=user_id)
             price = through.price(chosen)
             order = Order(
-                id=new_id(),
+                id=order_id,
                 user_id=user_id,
                 gateway=through.name,
                 package=chosen.name,
@@ -139,11 +164,7 @@ class PaymentService:
                 payer=through.payer(buyer),
             )
             await books.add_order(session, order=order)
-        opened = await through.open_checkout(order)
-        if opened.session_id is not None:
-            async with self._database.transaction() as session:
-                await session.execute(sql.NAME_SESSION, {"order_id": order.id, "session_id": opened.session_id})
-        return Checkout(order_id=order.id, url=opened.url, gateway=order.gateway)
+        return order
 
     async def dev_order(self, *, order_id: uuid.UUID) -> Order:
         """Return an order of the development gateway, for its checkout page. Raise UnknownOrder, UnknownGateway."""
@@ -176,21 +197,41 @@ class PaymentService:
         """Say whether an invoice in Telegram may be paid; one query, for Telegram waits ten seconds at most."""
         order_id = stars.invoice_order(payload)
         if order_id is None:
-            return Decision(approved=False, sentence="This invoice is not one of ours. Please ask for a new one.")
+            return Decision(
+                approved=False,
+                code="unknown_order",
+                sentence="This invoice is not one of ours. Please ask for a new one.",
+            )
         async with self._database.transaction() as session:
             invoice = (await session.execute(sql.INVOICE, {"order_id": order_id, "gateway": stars.STARS})).one_or_none()
         if invoice is None:
-            return Decision(approved=False, sentence="This invoice is not one of ours. Please ask for a new one.")
+            return Decision(
+                approved=False,
+                code="unknown_order",
+                sentence="This invoice is not one of ours. Please ask for a new one.",
+            )
         if invoice.payer != str(telegram_user_id):
-            return Decision(approved=False, sentence="This invoice is for another person. Please ask for one of yours.")
+            return Decision(
+                approved=False,
+                code="not_yours",
+                sentence="This invoice is for another person. Please ask for one of yours.",
+            )
         if invoice.status != "active":
-            return Decision(approved=False, sentence="This account is blocked. Write /paysupport for help.")
+            return Decision(
+                approved=False, code="not_allowed", sentence="This account is blocked. Write /paysupport for help."
+            )
         if invoice.state not in {"created", "pending"}:
-            return Decision(approved=False, sentence="This invoice has been paid before. Please ask for a new one.")
+            return Decision(
+                approved=False,
+                code="already_paid",
+                sentence="This invoice has been paid before. Please ask for a new one.",
+            )
         offered = self._offer(invoice.package)
         agreed = (offered.stars, offered.credits) if offered else None
         if (currency, amount) != (invoice.currency, invoice.amount_minor) or agreed != (amount, invoice.credits):
-            return Decision(approved=False, sentence="The price has changed. Please ask for a new invoice.")
+            return Decision(
+                approved=False, code="price_changed", sentence="The price has changed. Please ask for a new invoice."
+            )
         return Decision(approved=True)
 
     async def successful_payment(

@@ -28,11 +28,21 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RepliedTo:
+    """The message that is answered, where it is one of ours; `data` is what its buttons hold."""
+
+    message_id: int
+    data: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TextSent(Incoming):
     """In a group only what is meant for the bot: a mention (taken out of the text), a command, a reply to it."""
 
     message_id: int
     text: str
+    reply_to: RepliedTo | None = None
+    is_forwarded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

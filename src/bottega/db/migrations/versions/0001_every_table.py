@@ -86,6 +86,32 @@ def upgrade() -> None:
         postgresql_where=sa.text("is_active"),
     )
     op.create_table(
+        "inbox",
+        sa.Column("id", sa.BigInteger(), nullable=False),
+        sa.Column("source", sa.String(length=50), nullable=False),
+        sa.Column("external_id", sa.String(length=200), nullable=False),
+        sa.Column("stream", sa.String(length=200), nullable=False),
+        sa.Column("payload", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("wake_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("last_fault", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("refused_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("refusal", sa.Text(), nullable=True),
+        sa.CheckConstraint("done_at IS NULL OR refused_at IS NULL", name=op.f("ck_inbox_one_end")),
+        sa.CheckConstraint("(refused_at IS NULL) = (refusal IS NULL)", name=op.f("ck_inbox_refused_for_a_reason")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_inbox")),
+        sa.UniqueConstraint("source", "external_id", name=op.f("uq_inbox_source_external_id")),
+    )
+    op.create_index(
+        "ix_inbox_open",
+        "inbox",
+        ["source", "stream", "id"],
+        unique=False,
+        postgresql_where=sa.text("done_at IS NULL AND refused_at IS NULL"),
+    )
+    op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger(), nullable=False),
         sa.Column("target", sa.String(length=50), nullable=False),
@@ -636,6 +662,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("api_key_usage_id", name=op.f("uq_credit_transactions_api_key_usage_id")),
         sa.UniqueConstraint("idempotency_key", name=op.f("uq_credit_transactions_idempotency_key")),
     )
+    op.create_index(
+        "ix_credit_transactions_given",
+        "credit_transactions",
+        ["created_at"],
+        unique=False,
+        postgresql_where=sa.text("transaction_type = 'initial_grant'"),
+    )
     op.create_index(op.f("ix_credit_transactions_user_id_id"), "credit_transactions", ["user_id", "id"], unique=False)
     op.create_table(
         "payment_postings",
@@ -657,6 +690,54 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("credit_transaction_id", name=op.f("pk_payment_postings")),
     )
     op.create_index(op.f("ix_payment_postings_order_id"), "payment_postings", ["order_id"], unique=False)
+    op.create_table(
+        "deeds",
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("idempotency_key", sa.String(length=200), nullable=False),
+        sa.Column(
+            "projects", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'::jsonb"), nullable=False
+        ),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_deeds_user_id_users")),
+        sa.PrimaryKeyConstraint("user_id", "idempotency_key", name=op.f("pk_deeds")),
+    )
+    op.create_index(op.f("ix_deeds_created_at"), "deeds", ["created_at"], unique=False)
+    op.create_table(
+        "chats",
+        sa.Column("chat_id", sa.BigInteger(), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("language", sa.String(length=35), nullable=True),
+        sa.Column("chosen_language", sa.String(length=35), nullable=True),
+        sa.Column("project_id", sa.Uuid(), nullable=True),
+        sa.Column("expects", sa.String(length=30), nullable=True),
+        sa.Column("about_id", sa.Uuid(), nullable=True),
+        sa.Column("draft", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name=op.f("fk_chats_project_id_projects"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_chats_user_id_users")),
+        sa.PrimaryKeyConstraint("chat_id", "user_id", name=op.f("pk_chats")),
+    )
+    op.create_table(
+        "chat_projects",
+        sa.Column("project_id", sa.Uuid(), nullable=False),
+        sa.Column("chat_id", sa.BigInteger(), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("told", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("status_message_id", sa.BigInteger(), nullable=True),
+        sa.Column("shown", sa.String(length=64), nullable=True),
+        sa.Column("show_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("is_shut", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name=op.f("fk_chat_projects_project_id_projects"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_chat_projects_user_id_users")),
+        sa.PrimaryKeyConstraint("project_id", name=op.f("pk_chat_projects")),
+    )
+    op.create_index(op.f("ix_chat_projects_chat_id"), "chat_projects", ["chat_id"], unique=False)
     for statement in RULES:
         op.execute(statement)
 

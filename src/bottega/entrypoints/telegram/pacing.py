@@ -1,0 +1,65 @@
+"""Telegram's limits, kept before it has to remind us: of all together, of a private chat, of a group.
+
+Turns are given out in the order in which they are asked for, each at a time; whoever has one sleeps until then. Each
+limit is a bucket that holds `burst` and is refilled at `each_second`. It is one process's: where several send, they
+hear of each other by Telegram's 429.
+"""
+
+from dataclasses import dataclass, field
+
+from bottega.core.clock import Clock
+
+_MOST_CHATS = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    burst: float
+    each_second: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Telegram's are 30 in a second for all, about one a second for a chat, 20 in a minute for a group."""
+
+    overall: Limit = field(default_factory=lambda: Limit(burst=3, each_second=26))
+    private: Limit = field(default_factory=lambda: Limit(burst=3, each_second=1))
+    group: Limit = field(default_factory=lambda: Limit(burst=5, each_second=0.25))
+
+
+class Pacer:
+    def __init__(self, *, clock: Clock, limits: Limits | None = None) -> None:
+        self._clock = clock
+        self._limits = limits or Limits()
+        self._full_at: dict[int | None, float] = {}  # when each bucket will be full; None is everybody's
+
+    async def turn(self, chat_id: int) -> None:
+        """Wait until one message may go to the chat. Nobody waits for a chat that has to."""
+        await self._clock.sleep(self._taken(chat_id, self._of(chat_id)))
+        await self._clock.sleep(self._taken(None, self._limits.overall))
+
+    def wait_seconds(self, chat_id: int) -> float:
+        """Return how long a turn asked for now would take to come."""
+        return max(self._wait(chat_id, self._of(chat_id)), self._wait(None, self._limits.overall))
+
+    def pause(self, chat_id: int, *, seconds: float) -> None:
+        """Let a chat rest, because Telegram asked for it."""
+        limit = self._of(chat_id)
+        until = self._clock.monotonic() + seconds + (limit.burst - 1) / limit.each_second
+        self._full_at[chat_id] = max(self._full_at.get(chat_id, 0.0), until)
+
+    def _taken(self, key: int | None, limit: Limit) -> float:
+        """Take the next turn of a bucket, and return the seconds until then."""
+        now, wait = self._clock.monotonic(), self._wait(key, limit)
+        self._full_at[key] = max(self._full_at.get(key, 0.0), now + wait) + 1 / limit.each_second
+        if len(self._full_at) > _MOST_CHATS:
+            self._full_at = {key: full_at for key, full_at in self._full_at.items() if full_at > now}
+        return wait
+
+    def _wait(self, key: int | None, limit: Limit) -> float:
+        """A bucket has nothing left when it will be full later than all but one of its drops take to come."""
+        full_in = self._full_at.get(key, 0.0) - self._clock.monotonic()
+        return max(0.0, full_in - (limit.burst - 1) / limit.each_second)
+
+    def _of(self, chat_id: int) -> Limit:
+        return self._limits.private if chat_id > 0 else self._limits.group

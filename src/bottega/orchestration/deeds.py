@@ -1,0 +1,81 @@
+"""What was asked for under a key is done once: the key is written by the transaction that has the effect.
+
+Asked again, nothing changes and the first result is given. A twin that comes at the same moment waits for the first
+one's transaction, and does what it asked for only if that came to nothing. What was refused is no deed: it may be asked
+for again under the same key. Keys are a person's own; another person's say nothing. They are forgotten after a week.
+"""
+
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+
+from sqlalchemy import select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bottega.core.errors import AppError
+from bottega.db.transaction import Database
+from bottega.orchestration.briefs import storable
+from bottega.orchestration.tables import Deed
+
+LONGEST_KEY = 200
+KEPT = timedelta(days=7)
+
+Projects = tuple[uuid.UUID, ...]
+"""What a command returns: the projects it was about."""
+
+
+class BadIdempotencyKey(AppError):
+    code = "bad_idempotency_key"
+    http_status = 422
+
+    def __init__(self) -> None:
+        super().__init__(f"An idempotency key is plain text of 1 to {LONGEST_KEY} characters. Nothing was done.")
+
+
+async def once(
+    session: AsyncSession, *, user_id: int, key: str | None, act: Callable[[AsyncSession], Awaitable[Projects]]
+) -> Projects:
+    """Act within this transaction, or return what came of it when this person's key was used before.
+
+    It comes first in its transaction: what `act` reads is then read after any twin's commit.
+
+    Raises:
+        BadIdempotencyKey
+    """
+    if key is None:
+        return await act(session)
+    mine = {"user_id": user_id, "idempotency_key": _checked(key)}
+    first = insert(Deed).values(mine).on_conflict_do_nothing().returning(Deed.user_id)
+    if (await session.execute(first)).scalar_one_or_none() is None:
+        return await _result(session, user_id=user_id, key=key)
+    projects = await act(session)
+    deed = update(Deed).where(Deed.user_id == user_id, Deed.idempotency_key == key)
+    await session.execute(deed.values(projects=[str(project_id) for project_id in projects]))
+    return projects
+
+
+async def _result(session: AsyncSession, *, user_id: int, key: str) -> Projects:
+    done = select(Deed.projects).where(Deed.user_id == user_id, Deed.idempotency_key == key)
+    found: Sequence[str] = (await session.scalars(done)).one()
+    return tuple(map(uuid.UUID, found))
+
+
+def _checked(key: str) -> str:
+    if not 1 <= len(key) <= LONGEST_KEY or storable(key) != key:
+        raise BadIdempotencyKey
+    return key
+
+
+class DeedsKept:
+    """Forgets old keys."""
+
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+
+    async def forget_old(self) -> None:
+        async with self._database.transaction() as session:
+            await session.execute(_FORGET, {"kept": KEPT})
+
+
+_FORGET = text("DELETE FROM deeds WHERE created_at < clock_timestamp() - CAST(:kept AS interval)")
