@@ -281,6 +281,7 @@ class Example:
             "in_line": events.InLine(at_once=3),
             "in_line:one": events.InLine(at_once=1),
             "run_resumed": events.RunResumed(),
+            "run_cancelled": events.RunCancelled(),
         }
 
 
@@ -534,9 +535,6 @@ def _delivery() -> dict[str, Saying]:
         "delivery.so_far:one": lambda w, q: w.delivery.so_far(Example(q).named, files=1, size_bytes=size),
         "delivery.again": lambda w, q: w.delivery.again(Example(q).named),
         "delivery.nothing_yet": lambda w, q: w.delivery.nothing_yet(Example(q).named),
-        "delivery.by_link": lambda w, q: w.delivery.by_link(
-            file_name=q(name), size_bytes=size, url="https://bottega.example/download/abc", days=7
-        ),
         "delivery.too_large": lambda w, q: w.delivery.too_large(file_name=q(name), size_bytes=size),
     }
 

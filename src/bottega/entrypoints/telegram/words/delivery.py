@@ -164,11 +164,6 @@ class DeliveryWords:
         keyboard = in_rows([self._voice.button("button-status", buttons.ShowStatus(project_id=project.project_id))])
         return self._voice.say("archive-empty", keyboard, title=self._voice.title(project))
 
-    def by_link(self, *, file_name: str, size_bytes: int, url: str, days: int) -> Say:
-        """Give a link to an archive that is too large for Telegram."""
-        keyboard = ((self._voice.link("button-download-page", url),),)
-        return self._voice.say("archive-link", keyboard, name=file_name, size=self._size(size_bytes), days=days)
-
     def too_large(self, *, file_name: str, size_bytes: int) -> Say:
         """Say how to get an archive that is too large for Telegram where the installation has no page for it."""
         return self._voice.say("archive-too-large", name=file_name, size=self._size(size_bytes))

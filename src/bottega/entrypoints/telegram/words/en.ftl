@@ -466,7 +466,6 @@ archive-so-far =
     }
 archive-again = 📦 { $title }, as it was delivered.
 archive-empty = { $title } has nothing to download yet: files come with the first finished step.
-archive-link = <b>{ $name }</b> ({ $size }) is too large for Telegram. This page has it for { $days } days:
 archive-too-large = <b>{ $name }</b> ({ $size }) is too large for Telegram, and this installation has no page for it. It is kept; whoever runs this bot can give it to you.
 
 ## Credits and payments
@@ -617,7 +616,6 @@ button-lift-limit = No limit
 button-as-much-again = ▶️ As much again
 button-take-as-is = 📦 Take it as it is
 button-download = ⬇️ Download
-button-download-page = ⬇️ Download
 button-receipt = 🧾 Receipt
 button-change-it = ✏️ Change something
 button-file = { $path }

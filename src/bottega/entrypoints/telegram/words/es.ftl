@@ -462,7 +462,6 @@ archive-so-far =
     }
 archive-again = 📦 { $title }, como se entregó.
 archive-empty = { $title } todavía no tiene nada que descargar: los archivos llegan con el primer paso terminado.
-archive-link = <b>{ $name }</b> ({ $size }) es demasiado grande para Telegram. Esta página lo tiene durante { $days } días:
 archive-too-large = <b>{ $name }</b> ({ $size }) es demasiado grande para Telegram, y esta instalación no tiene una página para él. Se conserva; quien lleva este bot puede dártelo.
 
 ## Credits and payments
@@ -613,7 +612,6 @@ button-lift-limit = Sin límite
 button-as-much-again = ▶️ Otro tanto
 button-take-as-is = 📦 Llevármelo así
 button-download = ⬇️ Descargar
-button-download-page = ⬇️ Descargar
 button-receipt = 🧾 Recibo
 button-change-it = ✏️ Cambiar algo
 button-file = { $path }
