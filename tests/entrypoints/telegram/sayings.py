@@ -96,14 +96,12 @@ class Example:
             total=total,
         )
 
-    def plan(self, *, available: int = 1000, of: int = 4, has_quote: bool = True) -> ShownPlan:
+    def plan(self, *, available: int = 1000, of: int = 4, parts: int = 1, has_quote: bool = True) -> ShownPlan:
         return ShownPlan(
             project_id=PROJECT,
             title=self.quote("Word counter"),
-            documentation=self.quote(
-                "# Word counter\n\nCounts the words of **one** file.\nShows the ten most frequent."
-            ),
-            tech_stack={self.quote("language"): self.quote("Python 3"), "storage": self.quote("none")},
+            documentation="# " + self.quote("Word counter") + "\n\n" + self.quote("Counts the words of **one** file."),
+            tech_stack={"language": self.quote("Python 3"), **{f"part {n}": self.quote("none") for n in range(parts)}},
             tasks=self.tasks(of=of),
             low=Decimal("14.925") if has_quote else None,
             high=Decimal("37.275") if has_quote else None,
@@ -189,7 +187,7 @@ class Example:
             is_refinement=is_refinement,
         )
 
-    def receipt(self) -> Receipt:
+    def receipt(self, *, times: int = 1) -> Receipt:
         lines = (
             ReceiptLine(
                 title=self.quote("Planning"),
@@ -209,7 +207,7 @@ class Example:
                 credits=Decimal("0.004"),
             ),
         )
-        return Receipt(project_id=PROJECT, title=self.quote("Word counter"), lines=lines)
+        return Receipt(project_id=PROJECT, title=self.quote("Word counter"), lines=lines * times)
 
     def movement(self, kind: str, *, credits: str = "-1.23", project: bool = False) -> Movement:
         return Movement(
@@ -395,7 +393,7 @@ def _projects() -> dict[str, Saying]:
         "projects.answered": lambda w, q: w.projects.answered(question=q("Where from?"), answer=q("A file")),
         "projects.plan": lambda w, q: w.projects.plan(Example(q).plan()),
         "projects.plan:tight": lambda w, q: w.projects.plan(Example(q).plan(available=20, of=1)),
-        "projects.plan:short": lambda w, q: w.projects.plan(Example(q).plan(available=3, of=22)),
+        "projects.plan:short": lambda w, q: w.projects.plan(Example(q).plan(available=3, of=22, parts=8)),
         "projects.plan:no price": lambda w, q: w.projects.plan(Example(q).plan(has_quote=False)),
         "projects.going": lambda w, q: w.projects.going(Example(q).named),
         "projects.change_plan_asked": lambda w, q: w.projects.change_plan_asked(Example(q).named),
@@ -521,6 +519,7 @@ def _delivery() -> dict[str, Saying]:
         ),
         "delivery.caption": lambda w, q: w.delivery.caption(Example(q).delivery()),
         "delivery.receipt": lambda w, q: w.delivery.receipt(Example(q).receipt()),
+        "delivery.receipt:long": lambda w, q: w.delivery.receipt(Example(q).receipt(times=12)),
         "delivery.receipt:empty": lambda w, q: w.delivery.receipt(
             Receipt(project_id=PROJECT, title=q("Word counter"), lines=())
         ),
