@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote
 
 import httpx2
 from tests.fakes import telegram_html
@@ -70,7 +71,9 @@ class FakeTelegram:
     queries: dict[str, tuple[int, float]] = field(default_factory=dict)  # whose, and when it was asked
     checkouts: dict[str, "asyncio.Future[str | None]"] = field(default_factory=dict)
     stars: FakeTelegramStars = field(default_factory=FakeTelegramStars)
-    failing: deque[tuple[int, str]] = field(default_factory=deque)  # answers to the next calls: status, description
+    conflicts: int = 0  # of several who poll
+    poll_refusals: deque[Refusal] = field(default_factory=deque)  # answers to the next getUpdates
+    refusals: deque[Refusal] = field(default_factory=deque)  # answers to the next calls
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -124,6 +127,13 @@ class FakeTelegram:
         self._updates.append(update)
         self.has_news()
 
+    def refuses_next(self, status: int, description: str = "", **parameters: int) -> None:
+        """Answer the next call that is not getUpdates with an error."""
+        self.refusals.append(Refusal(description or f"Error {status}", status=status, **parameters))
+
+    def refuses_next_poll(self, status: int, **parameters: int) -> None:
+        self.poll_refusals.append(Refusal(f"Error {status}", status=status, **parameters))
+
     def has_news(self) -> None:
         """Wake everybody who waits for something to happen here."""
         news, self._changed = self._changed, asyncio.Event()
@@ -157,9 +167,8 @@ class FakeTelegram:
     async def _result(self, method: str, asked: Json) -> object:
         if method == "getUpdates":
             return await self._get_updates(asked)
-        if self.failing:
-            status, description = self.failing.popleft()
-            raise Refusal(description, status=status)
+        if self.refusals:
+            raise self.refusals.popleft()
         handlers: Mapping[str, Callable[[Json], object]] = {
             "getMe": lambda _: BOT,
             "setWebhook": self._set_webhook,
@@ -183,6 +192,8 @@ class FakeTelegram:
     # -- how updates get to the bot ------------------------------------------------------------------
 
     async def _get_updates(self, asked: Json) -> list[Any]:
+        if self.poll_refusals:
+            raise self.poll_refusals.popleft()
         if self.webhook is not None:
             raise Refusal(
                 "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook"
@@ -202,6 +213,7 @@ class FakeTelegram:
             await asyncio.wait({waiting, mine}, timeout=until - time.monotonic(), return_when="FIRST_COMPLETED")
             waiting.cancel()
             if mine.done():
+                self.conflicts += 1
                 raise Refusal(
                     "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
                     status=409,
@@ -374,7 +386,7 @@ class FakeTelegram:
         return {"file_id": file_id, "file_unique_id": file_id, "file_size": len(content), "file_path": f"d/{file_id}"}
 
     def _download(self, path: str) -> HttpResponse:
-        token, _, name = path.removeprefix("bot").partition("/")
+        token, _, name = unquote(path).removeprefix("bot").partition("/")
         content = self.files.get(name.removeprefix("d/"))
         if token != TOKEN or content is None:
             return HttpResponse(status=404, body=b"Not Found")

@@ -8,6 +8,7 @@ import html
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 LONGEST_MESSAGE = 4096
 NOTHING = "…"  # for a text without a visible character, which Telegram refuses
@@ -28,16 +29,12 @@ class _Token:
     kind: str
     source: str
     shown: str  # as people see it
-
-    @property
-    def units(self) -> int:
-        return units(self.shown)
+    units: int
 
 
 def pieces(source: str, *, longest: int = LONGEST_MESSAGE) -> Sequence[str]:
     """Return the text as pieces of at most `longest` visible UTF-16 units each, none of them empty; at least one."""
-    found = [piece for piece in _pieces(list(_tokens(source)), longest) if visible(piece).strip()]
-    return found or [NOTHING]
+    return list(_pieces(list(_tokens(source)), longest)) or [NOTHING]
 
 
 def visible(source: str) -> str:
@@ -53,8 +50,16 @@ def units(text: str) -> int:
 def _tokens(source: str) -> Iterator[_Token]:
     for found in _TOKEN.finditer(source):
         kind = found.lastgroup or "letter"
-        shown = html.unescape(found[0]) if kind == "entity" else found[0] if kind == "letter" else ""
-        yield _Token(kind=kind, source=found[0], shown=shown)
+        if kind == "letter":
+            yield _letter(found[0])
+        else:
+            shown = html.unescape(found[0]) if kind == "entity" else ""
+            yield _Token(kind=kind, source=found[0], shown=shown, units=units(shown))
+
+
+@lru_cache(maxsize=4096)
+def _letter(letter: str) -> _Token:
+    return _Token(kind="letter", source=letter, shown=letter, units=units(letter))
 
 
 @dataclass(slots=True)
@@ -85,7 +90,8 @@ def _pieces(tokens: Sequence[_Token], longest: int) -> Iterator[str]:
         opening = opened.opening
         for token in tokens[start:end]:
             opened.after(token)
-        yield opening + "".join(token.source for token in tokens[start:end]) + opened.closing
+        if any(token.shown.strip() for token in tokens[start:end]):
+            yield opening + "".join(token.source for token in tokens[start:end]) + opened.closing
         start = end
 
 

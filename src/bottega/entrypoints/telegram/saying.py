@@ -19,6 +19,8 @@ from bottega.entrypoints.telegram.types import Say
 
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
+_LOOKS = ("can't parse entities", "button_", "inline keyboard", "text buttons", "reply markup is too long", "entity_")
+
 log = structlog.get_logger()
 
 
@@ -89,7 +91,7 @@ class Voice:
 def is_ours(error: Rejected) -> bool:
     """Tell whether Telegram refuses how the message is made, which can be made simpler."""
     said = error.message.lower()
-    return any(sign in said for sign in ("can't parse entities", "button", "keyboard", "reply markup", "entit"))
+    return any(sign in said for sign in _LOOKS)
 
 
 def _looks(say: Say) -> Iterator[tuple[Say, ParseMode | None]]:
