@@ -6,6 +6,7 @@ The scenarios TS-001 to TS-005 of docs/test_plan.md are among them.
 import asyncio
 import io
 import zipfile
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -160,7 +161,7 @@ async def test_a_provider_that_fails_while_building_is_told_of_and_tried_again(
     telegram: FakeTelegram, open_bot: OpenBot
 ) -> None:
     """TS-004"""
-    script = dict(scripts.GOOD) | {"implement-T2-1.error.json": '{"error": "request_rejected", "times": 2}'}
+    script = dict(scripts.GOOD) | {"implement-T2-1.error.json": '{"error": "request_rejected", "times": 1}'}
     await open_bot(script)
     ada = telegram.person(7, "Ada")
     await ada.says(scripts.BRIEF)
@@ -412,3 +413,19 @@ async def test_free_credits_are_capped_for_a_day(telegram: FakeTelegram, open_bo
     async with bot.app.database.transaction() as session:
         balances = (await session.execute(text("SELECT credit_balance FROM users ORDER BY id"))).scalars().all()
     assert balances == [Decimal(1000), Decimal(0)]
+
+
+async def test_two_bots_at_once_say_everything_once(telegram: FakeTelegram, open_bot: OpenBot) -> None:
+    script = dict(scripts.GOOD) | {"gather-1.md": scripts.gathered("Count characters too?")}
+    for _ in range(2):
+        await open_bot(script)
+    ada = telegram.person(7, "Ada")
+    await ada.says(scripts.BRIEF)
+    await sees(ada, "Count characters too?")
+    await ada.presses("Yes")
+    await approves(ada)
+    await sees(ada, "How to run it")
+    await asyncio.sleep(0.5)
+    said = Counter(message.text for message in ada.sees() if not message.edits)
+    assert max(said.values()) == 1, said
+    assert len([message for message in ada.sees() if message.document]) == 1
