@@ -124,6 +124,11 @@ class Person:
             said["reply_to_message"] = (group or self).chat.told(reply_to)
         return await self._sends(said, group=group)
 
+    async def forwards(self, text: str) -> int:
+        """Forward what somebody else wrote."""
+        origin = {"type": "hidden_user", "sender_user_name": "Bob", "date": int(time.time())}
+        return await self._sends({"text": text, "forward_origin": origin}, group=None)
+
     async def sends_document(self, name: str, content: bytes, *, caption: str = "", group: Group | None = None) -> int:
         file_id = f"file{self.telegram.number()}"
         self.telegram.files[file_id] = content
@@ -135,11 +140,11 @@ class Person:
         return await self._sends({kind: what or {"file_id": "x"}}, group=group)
 
     async def presses(self, label: str, *, group: Group | None = None) -> int:
-        """Press a button of the newest keyboard that has it. `label` may be its beginning."""
+        """Press a button of the newest keyboard that has it. `label` may be a part of its text."""
         chat = (group or self).chat
         for message in reversed(list(chat.messages.values())):
             for button in [button for row in message.keyboard for button in row]:
-                if button["text"].startswith(label) and "callback_data" in button:
+                if label in button["text"] and "callback_data" in button:
                     return self.presses_data(button["callback_data"], message=message, group=group)
         raise AssertionError(f"no button {label!r} among {[message.labels for message in chat.messages.values()]}")
 

@@ -75,6 +75,7 @@ class App:
     reconciler: Reconciler
     storage: StorageService
     links: Links
+    signup_key: Callable[[int], str]  # names, for good, who was given free credits
     repositories: "Repositories"
     payments: PaymentService
     events: Listeners

@@ -1,10 +1,11 @@
 """The installation's folder: its secrets, its embedded database, its archives."""
 
 import contextlib
+import hmac
 import os
 import secrets
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -76,6 +77,16 @@ def open_links(settings: Settings, *, storage: StorageService, clock: Clock) -> 
     return Links(
         storage=storage, public_url=settings.http.public_url, store_is_public=not endpoint_is_ours, clock=clock
     )
+
+
+def signup_keys(settings: Settings) -> Callable[[int], str]:
+    """Return what names, for good, whose account was given free credits: of a Telegram id only its keyed digest."""
+    key = _secret(settings.platform.bottega_home / "signing.key")
+
+    def signup_key(telegram_user_id: int) -> str:
+        return f"grant:signup:{hmac.digest(key, f'signup:{telegram_user_id}'.encode(), 'sha256').hex()}"
+
+    return signup_key
 
 
 def make_home(home: Path) -> None:

@@ -18,7 +18,7 @@ from bottega.billing.relay import RelayTokens
 from bottega.billing.types import Terms
 from bottega.bootstrap.app import PACE, App, Chore, Listeners, Pace, Repositories
 from bottega.bootstrap.driving import broker_bell, drive_runs
-from bottega.bootstrap.home import database_url, make_home, open_links, open_storage, open_vault
+from bottega.bootstrap.home import database_url, make_home, open_links, open_storage, open_vault, signup_keys
 from bottega.bootstrap.meanwhile import meanwhile
 from bottega.bootstrap.messages import message_chores
 from bottega.bootstrap.observing import tracing
@@ -34,6 +34,7 @@ from bottega.keys import store as key_store
 from bottega.llm.retry import RetryPolicy
 from bottega.llm.types import Gateway, ModelName
 from bottega.llm.wire import load_certificates
+from bottega.orchestration.deeds import DeedsKept
 from bottega.orchestration.doorbell import Doorbell
 from bottega.orchestration.gate import ProjectGate
 from bottega.orchestration.herald import Herald
@@ -153,6 +154,7 @@ async def _assemble(
         reconciler=reconciler,
         storage=bench.storage,
         links=open_links(settings, storage=bench.storage, clock=clock),
+        signup_key=signup_keys(settings),
         repositories=_repositories(settings),
         payments=payments,
         events=listeners,
@@ -162,7 +164,9 @@ async def _assemble(
         relay_tokens=relay_tokens,
         gate=ProjectGate(database=database),
         vault=open_vault(settings),
-        chores=_chores(reconciler=reconciler, payments=payments, relay_tokens=relay_tokens)
+        chores=_chores(
+            reconciler=reconciler, payments=payments, relay_tokens=relay_tokens, deeds=DeedsKept(database=database)
+        )
         + message_chores(settings, database=database, clock=clock),
     )
 
@@ -250,12 +254,15 @@ def _metering(
     )
 
 
-def _chores(*, reconciler: Reconciler, payments: PaymentService, relay_tokens: RelayTokens) -> tuple[Chore, ...]:
+def _chores(
+    *, reconciler: Reconciler, payments: PaymentService, relay_tokens: RelayTokens, deeds: DeedsKept
+) -> tuple[Chore, ...]:
     """Return what is done again and again by whoever is there all day."""
     return (
         Chore(name="lost calls", every_seconds=60, work=reconciler.run),
         Chore(name="lost webhooks", every_seconds=3600, work=payments.reconcile),
         Chore(name="expired relay tokens", every_seconds=3600, work=relay_tokens.forget_expired),
+        Chore(name="old idempotency keys", every_seconds=3600, work=deeds.forget_old),
     )
 
 

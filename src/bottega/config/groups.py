@@ -102,6 +102,7 @@ class BillingSettings(Group):
     markup_factor: Decimal = Field(default=Decimal("1.5"), ge=0, max_digits=20, decimal_places=8)
     initial_credits: Decimal = Field(default=Decimal("10.00"), ge=0)
     minimum_credits_to_start: Decimal = Field(default=Decimal("1.00"), ge=0)
+    free_credits_per_day: Decimal | None = Field(default=None, ge=0)  # for all new accounts together
     byok_fee_factor: Decimal | None = Field(default=None, ge=0, max_digits=20, decimal_places=8)
 
     @property
@@ -144,6 +145,7 @@ class TelegramSettings(Group):
     telegram_webhook_port: int | None = Field(default=None, ge=1, le=65535)
     telegram_allowed_user_ids: PersonIds = ()
     telegram_admin_ids: PersonIds = ()
+    support_contact: str | None = Field(default=None, max_length=200)
 
     @model_validator(mode="after")
     def _webhook_is_a_bots(self) -> Self:

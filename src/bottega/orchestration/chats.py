@@ -149,6 +149,13 @@ async def set_shut(session: AsyncSession, *, chat_id: int, is_shut: bool) -> Non
     await session.execute(mine.values(is_shut=is_shut))
 
 
+async def move(session: AsyncSession, *, chat_id: int, to: int) -> None:
+    """Note that a chat has another number now."""
+    await session.execute(update(ChatProject).where(ChatProject.chat_id == chat_id).values(chat_id=to))
+    taken = select(Chat.user_id).where(Chat.chat_id == to)
+    await session.execute(update(Chat).where(Chat.chat_id == chat_id, Chat.user_id.not_in(taken)).values(chat_id=to))
+
+
 # -- telling ------------------------------------------------------------------------------------------------------
 
 

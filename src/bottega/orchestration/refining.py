@@ -88,6 +88,8 @@ class TooFewCredits(AppError):
             f"A refinement wants at least {show_credits(needed)} credits and {show_credits(available)} are available."
             " Nothing was started. Add credits (`bottega credits --help`), then ask again."
         )
+        self.needed = needed
+        self.available = available
 
 
 class NotDelivered(AppError):

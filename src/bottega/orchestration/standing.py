@@ -93,8 +93,8 @@ async def commands_to_run(session: AsyncSession, *, project_id: uuid.UUID) -> tu
 _README_COMMANDS = text(
     """
     SELECT command FROM evidence JOIN (
-        SELECT steps.run_id, step_no FROM steps JOIN runs ON runs.id = run_id
-        WHERE project_id = CAST(:project_id AS uuid) AND kind = 'check_readme'
+        SELECT steps.run_id, steps.step_no FROM steps JOIN runs ON runs.id = run_id
+        WHERE project_id = CAST(:project_id AS uuid) AND steps.kind = 'check_readme'
         ORDER BY steps.created_at DESC LIMIT 1
     ) AS last USING (run_id, step_no)
     ORDER BY ordinal

@@ -4,13 +4,14 @@
 and models does: tests put what they like in its place.
 """
 
-import datetime
+import datetime as dt
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
+from bottega.billing.ledger import InsufficientCredits, ProjectLimitReached
 from bottega.billing.payments.packages import CreditPackage
 from bottega.billing.statement import HeldFor, Movement
 from bottega.billing.types import TransactionType
@@ -40,6 +41,7 @@ from bottega.entrypoints.telegram.words.values import (
 from bottega.orchestration import events
 from bottega.orchestration.events import Event, StepStarted
 from bottega.orchestration.funding import WaitingRun
+from bottega.orchestration.refining import TooFewCredits
 from bottega.orchestration.state import Phase, RunKind, RunState, StepKind, StopCode, TaskStatus
 from bottega.projects.status import ProjectStatus
 
@@ -54,7 +56,7 @@ Saying = Callable[[Words, Quote], Said]
 
 PROJECT = uuid.UUID("1b4e28ba-2fa1-4cd2-883f-0016d3cca427")
 QUESTION = uuid.UUID("6ba7b810-9dad-41d1-80b4-00c04fd430c8")
-NOW = datetime.datetime(2026, 11, 21, 18, 30, tzinfo=datetime.UTC)
+NOW = dt.datetime(2026, 11, 21, 18, 30, tzinfo=dt.UTC)
 PACKAGES = (
     CreditPackage(name="buy_100", credits=Decimal(100), price_minor=100, stars=80),
     CreditPackage(name="buy_2000", credits=Decimal(2000), price_minor=2000, stars=1600),
@@ -94,14 +96,12 @@ class Example:
             total=total,
         )
 
-    def plan(self, *, available: int = 1000, of: int = 4, has_quote: bool = True) -> ShownPlan:
+    def plan(self, *, available: int = 1000, of: int = 4, parts: int = 1, has_quote: bool = True) -> ShownPlan:
         return ShownPlan(
             project_id=PROJECT,
             title=self.quote("Word counter"),
-            documentation=self.quote(
-                "# Word counter\n\nCounts the words of **one** file.\nShows the ten most frequent."
-            ),
-            tech_stack={self.quote("language"): self.quote("Python 3"), "storage": self.quote("none")},
+            documentation="# " + self.quote("Word counter") + "\n\n" + self.quote("Counts the words of **one** file."),
+            tech_stack={"language": self.quote("Python 3"), **{f"part {n}": self.quote("none") for n in range(parts)}},
             tasks=self.tasks(of=of),
             low=Decimal("14.925") if has_quote else None,
             high=Decimal("37.275") if has_quote else None,
@@ -187,7 +187,7 @@ class Example:
             is_refinement=is_refinement,
         )
 
-    def receipt(self) -> Receipt:
+    def receipt(self, *, times: int = 1) -> Receipt:
         lines = (
             ReceiptLine(
                 title=self.quote("Planning"),
@@ -207,7 +207,7 @@ class Example:
                 credits=Decimal("0.004"),
             ),
         )
-        return Receipt(project_id=PROJECT, title=self.quote("Word counter"), lines=lines)
+        return Receipt(project_id=PROJECT, title=self.quote("Word counter"), lines=lines * times)
 
     def movement(self, kind: str, *, credits: str = "-1.23", project: bool = False) -> Movement:
         return Movement(
@@ -279,6 +279,7 @@ class Example:
             "in_line": events.InLine(at_once=3),
             "in_line:one": events.InLine(at_once=1),
             "run_resumed": events.RunResumed(),
+            "run_cancelled": events.RunCancelled(),
         }
 
 
@@ -293,12 +294,34 @@ def _error(code: str, sentence: str) -> AppError:
 
 
 KNOWN_CODES = (
-    "unknown_project project_not_found empty_brief brief_too_long unclear_form empty_instruction instruction_too_long"
-    " unknown_file file_too_large insufficient_credits project_limit_reached not_delivered cannot_drop nothing_to_do"
-    " project_paused project_cancelled invalid_limit account_inactive unknown_package payments_off"
-    " payment_gateway_unavailable payment_gateway_refused unknown_order too_many_orders no_telegram_account"
-    " illegal_move storage_unavailable"
-).split()
+    "unknown_project",
+    "project_not_found",
+    "empty_brief",
+    "brief_too_long",
+    "unclear_form",
+    "empty_instruction",
+    "instruction_too_long",
+    "unknown_file",
+    "file_too_large",
+    "insufficient_credits",
+    "project_limit_reached",
+    "not_delivered",
+    "cannot_drop",
+    "nothing_to_do",
+    "project_paused",
+    "project_cancelled",
+    "invalid_limit",
+    "account_inactive",
+    "unknown_package",
+    "payments_off",
+    "payment_gateway_unavailable",
+    "payment_gateway_refused",
+    "unknown_order",
+    "too_many_orders",
+    "no_telegram_account",
+    "illegal_move",
+    "storage_unavailable",
+)
 
 
 def _people() -> dict[str, Saying]:
@@ -370,7 +393,7 @@ def _projects() -> dict[str, Saying]:
         "projects.answered": lambda w, q: w.projects.answered(question=q("Where from?"), answer=q("A file")),
         "projects.plan": lambda w, q: w.projects.plan(Example(q).plan()),
         "projects.plan:tight": lambda w, q: w.projects.plan(Example(q).plan(available=20, of=1)),
-        "projects.plan:short": lambda w, q: w.projects.plan(Example(q).plan(available=3, of=22)),
+        "projects.plan:short": lambda w, q: w.projects.plan(Example(q).plan(available=3, of=22, parts=8)),
         "projects.plan:no price": lambda w, q: w.projects.plan(Example(q).plan(has_quote=False)),
         "projects.going": lambda w, q: w.projects.going(Example(q).named),
         "projects.change_plan_asked": lambda w, q: w.projects.change_plan_asked(Example(q).named),
@@ -382,6 +405,7 @@ def _projects() -> dict[str, Saying]:
         "projects.limit_asked:again": lambda w, q: w.projects.limit_asked(
             Example(q).named, limit=limit, charged=Decimal(4)
         ),
+        "projects.limit_unclear": lambda w, q: w.projects.limit_unclear(Example(q).named),
         "projects.limited": lambda w, q: w.projects.limited(Example(q).named, limit=limit),
         "projects.limited:not": lambda w, q: w.projects.limited(Example(q).named, limit=None),
         **{f"projects.cancel_asked:{is_refinement}": _cancel_asked(is_refinement) for is_refinement in (False, True)},
@@ -453,6 +477,9 @@ def _news() -> dict[str, Saying]:
     return {
         **{f"news.of:{name}": _news_of(name) for name in Example(str).events()},
         **{f"news.stopped:{code}": _stopped(code) for code in StopCode},
+        "news.of:without a title": lambda w, q: w.news.of(
+            Example(q).events()["task_rejected"], project=Example(q).named
+        ),
         "news.stopped:stronger": lambda w, q: w.news.stopped(
             Example(q).stopped(StopCode.TOO_MANY_ATTEMPTS, stronger="openrouter/fake/large")
         ),
@@ -471,7 +498,7 @@ def _news() -> dict[str, Saying]:
 
 
 def _news_of(name: str) -> Saying:
-    return lambda w, q: w.news.of(Example(q).events()[name], project=Example(q).named)
+    return lambda w, q: w.news.of(Example(q).events()[name], project=Example(q).named, task_title=q("Part 2"))
 
 
 def _stopped(code: StopCode) -> Saying:
@@ -492,6 +519,7 @@ def _delivery() -> dict[str, Saying]:
         ),
         "delivery.caption": lambda w, q: w.delivery.caption(Example(q).delivery()),
         "delivery.receipt": lambda w, q: w.delivery.receipt(Example(q).receipt()),
+        "delivery.receipt:long": lambda w, q: w.delivery.receipt(Example(q).receipt(times=12)),
         "delivery.receipt:empty": lambda w, q: w.delivery.receipt(
             Receipt(project_id=PROJECT, title=q("Word counter"), lines=())
         ),
@@ -504,10 +532,8 @@ def _delivery() -> dict[str, Saying]:
         "delivery.files_changed": lambda w, q: w.delivery.files_changed(Example(q).named),
         "delivery.so_far": lambda w, q: w.delivery.so_far(Example(q).named, files=3, size_bytes=400),
         "delivery.so_far:one": lambda w, q: w.delivery.so_far(Example(q).named, files=1, size_bytes=size),
+        "delivery.again": lambda w, q: w.delivery.again(Example(q).named),
         "delivery.nothing_yet": lambda w, q: w.delivery.nothing_yet(Example(q).named),
-        "delivery.by_link": lambda w, q: w.delivery.by_link(
-            file_name=q(name), size_bytes=size, url="https://bottega.example/download/abc", hours=168
-        ),
         "delivery.too_large": lambda w, q: w.delivery.too_large(file_name=q(name), size_bytes=size),
     }
 
@@ -587,6 +613,15 @@ def _faults() -> dict[str, Saying]:
         **{f"faults.of:{code}": _fault(code) for code in KNOWN_CODES},
         "faults.of:unknown code": lambda w, q: w.faults.of(Unknown(q(sentence)), project_id=PROJECT),
         "faults.of:about nothing": lambda w, q: w.faults.of(Unknown(q(sentence))),
+        "faults.of:short of credits": lambda w, _: w.faults.of(
+            InsufficientCredits(needed=Decimal(12), available=Decimal(3)), project_id=PROJECT
+        ),
+        "faults.of:short for a refinement": lambda w, _: w.faults.of(
+            TooFewCredits(needed=Decimal(12), available=Decimal(3))
+        ),
+        "faults.of:short of a limit": lambda w, _: w.faults.of(
+            ProjectLimitReached(needed=Decimal(12), available=Decimal(3)), project_id=PROJECT
+        ),
         "faults.brief": lambda w, q: w.faults.brief(Unknown(q(sentence))),
         "faults.ours": lambda w, _: w.faults.ours(error_id="3f2a9c"),
         "faults.set_aside": lambda w, _: w.faults.set_aside(error_id="3f2a9c"),

@@ -21,8 +21,9 @@ from bottega.billing.payments import telegram_stars as stars
 from bottega.billing.payments.books import Settled
 from bottega.billing.payments.development import DEVELOPMENT, DevelopmentGateway
 from bottega.billing.payments.gateway import PaymentGateway
-from bottega.billing.payments.owed import Payment, standing
+from bottega.billing.payments.owed import standing
 from bottega.billing.payments.packages import CreditPackage, UnknownPackage, find_package
+from bottega.billing.payments.refunding import refund_requests
 from bottega.billing.payments.types import (
     Buyer,
     Checkout,
@@ -34,8 +35,6 @@ from bottega.billing.payments.types import (
     MalformedWebhook,
     Order,
     PaymentsOff,
-    RefundImpossible,
-    RefundRequest,
     TooManyOrders,
     UnknownGateway,
     UnknownOrder,
@@ -266,9 +265,7 @@ class PaymentService:
         async with self._database.transaction() as session:
             facts = await books.facts_of(session, order_id=order_id)
         payments = standing(order, facts=facts).payments
-        requests = _refund_requests(
-            order, payments=payments, amount_minor=amount_minor, in_part=gateway.refunds_in_part
-        )
+        requests = refund_requests(order, payments=payments, amount_minor=amount_minor, in_part=gateway.refunds_in_part)
         for request in requests:
             fact = await gateway.refund(request)
             await self._record(gateway=gateway.name, facts=(fact,))
@@ -355,37 +352,6 @@ class PaymentService:
             return find_package(self._packages, name=package)
         except UnknownPackage:
             return None
-
-
-def _refund_requests(
-    order: Order, *, payments: Sequence[Payment], amount_minor: int | None, in_part: bool
-) -> list[RefundRequest]:
-    """Return what to ask for. A key names what had been refunded before, so a repeated wish is the same wish.
-
-    After a refund that failed it is another: the gateway would answer the old key with the old refund.
-    """
-    left = [(payment, order.amount_minor - payment.refunded_minor) for payment in payments if payment.id]
-    open_payments = [(payment, rest) for payment, rest in left if rest > 0]
-    if not payments:
-        raise RefundImpossible(f"Order {order.id} is not paid, so there is nothing to refund.")
-    if not open_payments:
-        raise RefundImpossible(f"Order {order.id} has nothing left that could be refunded.")
-    most = sum(rest for _, rest in open_payments)
-    asked = most if amount_minor is None else amount_minor
-    if not 0 < asked <= most:
-        raise RefundImpossible(f"Between 1 and {most} (in the smallest unit of {order.currency}) can be refunded.")
-    if asked < most and (not in_part or len(open_payments) > 1):
-        raise RefundImpossible(f"A payment of {order.gateway} is refunded as a whole: {most} {order.currency}.")
-    return [
-        RefundRequest(
-            order=order,
-            payment_id=payment.id,
-            payer=payment.payer,
-            amount_minor=min(rest, asked),
-            key=f"refund:{payment.id}:{payment.refunded_minor}:{payment.refunds_failed}:{min(rest, asked)}",
-        )
-        for payment, rest in open_payments
-    ]
 
 
 def _charge_id(text: str) -> str:

@@ -57,6 +57,7 @@ def paths_mark(paths: Sequence[str]) -> str:
 
 @cache
 def _kinds() -> Mapping[str, type[Press]]:
+    """Return the kinds by code. A class that slots replaced may still be among the subclasses, before its successor."""
     return {kind.code: kind for kind in Press.__subclasses__()}
 
 

@@ -69,7 +69,7 @@ async def _help(turn: Turn, _: str) -> None:
 
 async def _new(turn: Turn, brief: str) -> None:
     if brief:
-        return await speech.begin(turn, brief)
+        return await speech.start(turn, brief)
     return await turn.ask(turn.words.people.describe(), Expects.BRIEF)
 
 

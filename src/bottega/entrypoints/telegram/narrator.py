@@ -18,13 +18,15 @@ from datetime import timedelta
 from typing import NoReturn
 
 import structlog
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bottega.core.finishing import to_the_end
 from bottega.db.notifications import listen
 from bottega.db.transaction import FAULTS
 from bottega.delivery.archive import slug
 from bottega.entrypoints.telegram import picture
-from bottega.entrypoints.telegram.desk import Later, Shut, Unreachable
+from bottega.entrypoints.telegram.faults import Moved, Shut
 from bottega.entrypoints.telegram.house import House
 from bottega.entrypoints.telegram.picture import Sight
 from bottega.entrypoints.telegram.sending import post_document, post_say
@@ -34,6 +36,7 @@ from bottega.orchestration import chats, events
 from bottega.orchestration.chats import Place
 from bottega.orchestration.events import Event, read_event
 from bottega.orchestration.herald import CHANNEL
+from bottega.orchestration.outbox import Refused, TryLater
 from bottega.orchestration.progress import News, history
 from bottega.projects.service import UnknownProject
 
@@ -83,7 +86,7 @@ class Narrator:
             await self._tell_somehow(project_id)
         async with self._house.database.transaction() as session:
             places = await chats.claim_to_show(session, at_most=AT_ONCE)
-        await asyncio.gather(*(self._show(place) for place in places))
+        await asyncio.gather(*(self._show_somehow(place) for place in places))
 
     async def _listen(self) -> None:
         await listen(
@@ -100,9 +103,9 @@ class Narrator:
         """Tell what there is; what cannot be put into words is said to be our fault, and does not hold up the rest."""
         try:
             await self._tell(project_id)
-        except FAULTS:
-            raise
-        except Exception:  # an edge: one project's defect is not to silence all others
+        except Exception as error:  # an edge: one project's defect is not to silence all others
+            if _is_out_of_reach(error):
+                raise
             error_id = uuid.uuid4().hex[:12]
             log.exception("narrator.telling.failed", project_id=str(project_id), error_id=error_id)
             await self._own_up(project_id, error_id=error_id)
@@ -140,6 +143,15 @@ class Narrator:
 
     # -- the status message -------------------------------------------------------------------------------------------
 
+    async def _show_somehow(self, place: Place) -> None:
+        try:
+            await self._show(place)
+        except Exception as error:  # an edge, as above
+            if _is_out_of_reach(error):
+                raise
+            log.exception("narrator.showing.failed", project_id=str(place.project_id))
+            await self._later(place, seconds=60)
+
     async def _show(self, place: Place) -> None:
         """Let a project's status message show how it stands; whoever fails here tries again in a while."""
         wait = self._wait(place.chat_id)
@@ -152,19 +164,23 @@ class Narrator:
         if wanted is None:
             return await self._later(place, seconds=self._pause.total_seconds())
         shown = hashlib.sha256(repr(wanted).encode(errors="replace")).hexdigest()
+        try:
+            await to_the_end(self._showed(place, wanted, shown=shown, ends=ends))
+        except Refused as refusal:
+            await self._give_up(place, refusal)
+        except TryLater as fault:
+            await self._later(place, seconds=fault.after_seconds or 2 * self._pause.total_seconds())
+        return None
+
+    async def _showed(self, place: Place, wanted: Say, *, shown: str, ends: bool) -> None:
+        """Show it and note that: a process that is told to stop leaves no message behind that nobody knows of."""
         message_id = place.status_message_id
         if shown != place.shown or message_id is None:
             self._edited_at[place.chat_id] = self._house.clock.monotonic()
-            try:
-                message_id = await self._house.desk.show(place.chat_id, message_id, wanted)
-            except Shut:
-                return await self._shut(place)
-            except (Later, Unreachable) as fault:
-                return await self._later(place, seconds=fault.after_seconds or 2 * self._pause.total_seconds())
+            message_id = await self._house.desk.show(place.chat_id, message_id, wanted)
         async with self._house.database.transaction() as session:
             kept = (None, None) if ends else (message_id, shown)
             await chats.note_shown(session, place=place, message_id=kept[0], shown=kept[1], again_in=self._pause)
-        return None
 
     async def _wanted(self, place: Place) -> tuple[Say | None, bool]:
         """Return what the status message is to show, and whether that is its last word."""
@@ -191,9 +207,17 @@ class Narrator:
         async with self._house.database.transaction() as session:
             await chats.look_again(session, place=place, again_in=timedelta(seconds=seconds))
 
-    async def _shut(self, place: Place) -> None:
+    async def _give_up(self, place: Place, refusal: Refused) -> None:
+        """Show nothing more where nothing is wanted; a group that moved is followed."""
         async with self._house.database.transaction() as session:
-            await chats.set_shut(session, chat_id=place.chat_id, is_shut=True)
+            match refusal:
+                case Moved(chat_id=chat_id):
+                    await chats.move(session, chat_id=place.chat_id, to=chat_id)
+                case Shut():
+                    await chats.set_shut(session, chat_id=place.chat_id, is_shut=True)
+                case _:
+                    log.error("narrator.status.refused", project_id=str(place.project_id), reason=refusal.message)
+                    await chats.look_again(session, place=place, again_in=timedelta(hours=1))
 
 
 class Telling:
@@ -244,6 +268,11 @@ class Telling:
     async def _post(self, session: AsyncSession, say: Say | None, *, key: str) -> None:
         if say is not None:
             await post_say(session, chat_id=self._place.chat_id, say=say, key=key)
+
+
+def _is_out_of_reach(error: Exception) -> bool:
+    """Tell whether the database does not answer, which is no defect of a project's."""
+    return isinstance(error, FAULTS) and not isinstance(error, ProgrammingError | DataError | IntegrityError)
 
 
 async def post_question(session: AsyncSession, *, place: Place, words: Words) -> bool:

@@ -105,6 +105,9 @@ def house_of(app: App, *, wire: Wire, clock: Clock) -> House:
             currency=settings.payments.payment_currency,
             allowed=frozenset(settings.telegram.telegram_allowed_user_ids),
             operators=frozenset(settings.telegram.telegram_admin_ids),
+            free_credits_a_day=settings.billing.free_credits_per_day,
+            contact=settings.telegram.support_contact,
+            signup_key=app.signup_key,
             models=tuple(str(model) for model in settings.models.implementers),
         ),
     )

@@ -69,7 +69,7 @@ class Sight:
         """Return how long the run has lasted, in whole minutes once it is a minute: nobody edits for a second."""
         began = self.status.began_at
         seconds = 0 if began is None else max(0, round((now - began).total_seconds()))
-        return seconds - seconds % _MINUTE
+        return seconds - seconds % (_MINUTE if seconds >= _MINUTE else _MINUTE // 6)
 
 
 async def look(session: AsyncSession, *, user_id: int, project_id: uuid.UUID) -> Sight:
@@ -170,12 +170,16 @@ async def delivery(session: AsyncSession, sight: Sight, *, event: Delivered, now
         size_bytes=event.size_bytes,
         tasks=sight.listed,
         checks_passed=sight.checks_passed,
-        how_to_run=tuple(line for script in scripts for line in script.splitlines() if line.strip()),
+        how_to_run=tuple(line for script in scripts for line in script.splitlines() if _is_a_command(line)),
         credits_charged=sight.status.credits_charged,
         quote_high=sight.status.quote_high_credits,
         elapsed_seconds=sight.seconds_until(now),
         is_refinement=sight.is_refinement,
     )
+
+
+def _is_a_command(line: str) -> bool:
+    return bool(line.strip()) and not line.startswith("set -")  # how the script that tried them begins
 
 
 def _summary(documentation: str) -> str:

@@ -129,7 +129,7 @@ async def _act_on_the_talk(turn: Turn, press: Press) -> None:
     match press:
         case buttons.UseExample(number=number):
             brief = turn.words.people.example(number)
-            await (turn.say(turn.words.people.describe()) if brief is None else speech.begin(turn, brief, is_sure=True))
+            await (turn.say(turn.words.people.describe()) if brief is None else speech.start(turn, brief, is_sure=True))
         case buttons.NewProject():
             await turn.ask(turn.words.people.describe(), Expects.BRIEF)
         case buttons.BeginAnyway() | buttons.MeantFor():
@@ -147,7 +147,7 @@ async def _take_the_draft(turn: Turn, press: buttons.BeginAnyway | buttons.Meant
         return await turn.ask(turn.words.people.describe(), Expects.BRIEF)
     if isinstance(press, buttons.MeantFor):
         return await speech.speak_to(turn, draft, project_id=press.project_id)
-    return await speech.begin(turn, draft, is_sure=True)
+    return await speech.start(turn, draft, is_sure=True)
 
 
 async def _act_on_settings(turn: Turn, press: Press) -> None:

@@ -38,7 +38,7 @@ async def hear(turn: Turn, text: str, *, reply_to: RepliedTo | None = None, is_f
     if turn.talk.expects is not None and not is_forwarded and await _expected(turn, text):
         return None
     if is_forwarded:
-        return await begin(turn, text)
+        return await start(turn, text)
     return await _place(turn, text, reply_to=reply_to)
 
 
@@ -63,9 +63,9 @@ async def _expected(turn: Turn, text: str) -> bool:
     talk, about = turn.talk, turn.talk.about_id
     match talk.expects:
         case Expects.BRIEF:
-            await begin(turn, text)
+            await start(turn, text)
         case Expects.YES_TO_BRIEF:
-            await begin(turn, f"{talk.draft}\n\n{text}")
+            await start(turn, f"{talk.draft}\n\n{text}")
         case Expects.PLAN_CHANGE if about:
             await _change_plan(turn, text, project_id=about)
         case Expects.REMARK if about:
@@ -161,7 +161,7 @@ async def _place(turn: Turn, text: str, *, reply_to: RepliedTo | None) -> None:
         return await _ask_which(turn, text, among=live)
     if current is not None and current.status == ProjectStatus.COMPLETED:
         return await _ask_which(turn, text, among=[current])
-    return await begin(turn, text)
+    return await start(turn, text)
 
 
 _ENDED = frozenset({ProjectStatus.COMPLETED, ProjectStatus.FAILED, ProjectStatus.CANCELLED})
@@ -232,7 +232,7 @@ def _is_a_word_of_command(text: str, sight: Sight) -> bool:
 
 async def _speak_to_the_delivered(turn: Turn, text: str, sight: Sight) -> None:
     if sight.status.status != ProjectStatus.COMPLETED:
-        return await begin(turn, text)
+        return await start(turn, text)
     if is_small_talk(text):
         return await turn.say(turn.words.people.small_talk())
     paths = await turn.house.orchestrator.file_paths(user_id=turn.user_id, project_id=sight.project.id)
@@ -289,7 +289,7 @@ def _confirmed(turn: Turn, meant: object, project: Named) -> Say | None:
 # -- a brief ------------------------------------------------------------------------------------------------------
 
 
-async def begin(turn: Turn, brief: str, *, is_sure: bool = False) -> None:
+async def start(turn: Turn, brief: str, *, is_sure: bool = False) -> None:
     """Begin a project for a brief, unless it is hardly one and nobody said yes to it."""
     if not is_sure and is_small_talk(brief):
         return await turn.ask(turn.words.people.small_talk(), Expects.BRIEF)

@@ -11,6 +11,7 @@ from importlib import resources
 from fluent.runtime import FluentBundle, FluentResource
 
 ENGLISH = "en"
+LONGEST_TAG = 35  # characters: so says RFC 5646
 _SUFFIX = ".ftl"
 
 
@@ -61,8 +62,8 @@ def source(language: str) -> str:
 
 
 def closest(tag: str | None) -> str:
-    """Return the language for an IETF tag, as people's apps tell it (es, pt-br, zh-hans); English when there is none."""
-    wanted = (tag or "").lower().replace("_", "-")
+    """Return the language for an IETF tag as people's apps tell it (es, pt-br), English when there is none."""
+    wanted = (tag or "")[:LONGEST_TAG].lower().replace("_", "-")
     known = {language.lower(): language for language in languages()}
     while wanted:
         if wanted in known:

@@ -92,7 +92,7 @@ class DeliveryWords:
             self._voice.html("receipt-exact"),
             between="\n\n",
         )
-        return Say(html=html, keyboard=self._receipt_keyboard(receipt))
+        return Say(html=html, keyboard=self._receipt_keyboard())
 
     def _receipt_row(self, line: ReceiptLine) -> Html:
         part = joined(
@@ -102,7 +102,7 @@ class DeliveryWords:
         )
         return self._voice.html("receipt-row", part=part, credits=line.credits, calls=line.calls)
 
-    def _receipt_keyboard(self, project: Named) -> Keyboard:
+    def _receipt_keyboard(self) -> Keyboard:
         history = self._voice.button("button-history", buttons.ShowHistory())
         return in_rows([history, self._voice.button("button-credits", buttons.ShowCredits())])
 
@@ -155,15 +155,14 @@ class DeliveryWords:
         title, size = self._voice.title(project), self._size(size_bytes)
         return self._voice.say("archive-so-far", title=title, files=files, size=size)
 
+    def again(self, project: Named) -> Say:
+        """Return what stands under the archive of a delivered project that is sent once more."""
+        return self._voice.say("archive-again", title=self._voice.title(project))
+
     def nothing_yet(self, project: Named) -> Say:
         """Answer a wish to download where nothing was accepted yet."""
         keyboard = in_rows([self._voice.button("button-status", buttons.ShowStatus(project_id=project.project_id))])
         return self._voice.say("archive-empty", keyboard, title=self._voice.title(project))
-
-    def by_link(self, *, file_name: str, size_bytes: int, url: str, hours: int) -> Say:
-        """Give a link to an archive that is too large for Telegram."""
-        keyboard = ((self._voice.link("button-download-page", url),),)
-        return self._voice.say("archive-link", keyboard, name=file_name, size=self._size(size_bytes), hours=hours)
 
     def too_large(self, *, file_name: str, size_bytes: int) -> Say:
         """Say how to get an archive that is too large for Telegram where the installation has no page for it."""

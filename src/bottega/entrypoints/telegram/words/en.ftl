@@ -139,9 +139,9 @@ delete-asked =
 
     Deleted for good: { $projects ->
         [0] everything you said here
-        [one] your project with its files, and everything you said here
-       *[other] your { $projects } projects with their files, and everything you said here
-    }, your name, your settings and your keys. Work under way is stopped. Your { $credits } credits are lost.
+        [one] your project with its files, everything you said here
+       *[other] your { $projects } projects with their files, everything you said here
+    }, your name, your settings and your keys. Work under way is stopped. The credits you have left ({ $credits }) are lost.
 
     Kept: the amounts and days of payments and charges, without your name. Accounts have to be kept.
 
@@ -222,6 +222,7 @@ remark-noted = ✍️ { $title }: noted. The next step of the work will see it.
 remark-goes-on = ▶️ { $title }: thank you, it goes on with that.
 limit-asked = { $title } has cost { $credits } credits so far. What may it cost in all? Write a number of credits.
 limit-asked-again = { $title } has cost { $credits } credits so far, and may cost { $limit }. What may it cost in all? Write a number of credits.
+limit-unclear = That is not a number of credits. What may { $title } cost in all? Write a number, such as 50 or 12.50.
 limit-set = { $title } may now cost { $limit } credits in all.
 limit-lifted = { $title } has no limit of its own any more; it stops when your credits run out.
 cancel-asked =
@@ -385,11 +386,12 @@ stop-working-time = ⏱ It has worked as long as it may without asking you. Ever
 stop-too-many-steps = ⏱ It has taken as many steps as it may without asking you. Everything so far is kept.
 stop-crashes = ⚠️ The same step broke down several times in a row. Everything so far is kept, and nothing was charged for it.
 stop-defect = ⚠️ Something went wrong on our side. Everything so far is kept, and nothing was charged for this step.
-hint-task-stuck = Often a word from you helps most: say what matters, or what to leave out. You can also let the strongest model try again, or go on without this step.
-hint-going-in-circles = Often a word from you helps most: say what matters, or what to leave out. You can also let the strongest model try again, or go on without this step.
-hint-too-many-attempts = You can let it try as often again, explain what to do differently, or go on without this step.
+hint-task-stuck = Often a word from you helps most: say what matters, or what to leave out. Trying again means two more attempts with the strongest model.
+hint-going-in-circles = Often a word from you helps most: say what matters, or what to leave out. Trying again means two more attempts with the strongest model.
+hint-too-many-attempts = You can let it try as often again, or explain what to do differently.
 hint-paused = It goes on from the same place whenever you like.
 hint-out-of-credits = After a top-up it goes on by itself.
+hint-nothing-for-sale = Credits cannot be bought here: ask whoever runs this bot for more. When they arrive, it goes on by itself.
 hint-project-limit = Raise the limit, or lift it, and it goes on by itself.
 hint-provider = Try again in a few minutes. What failed was not charged.
 hint-configuration = Please tell them; then try again.
@@ -462,8 +464,8 @@ archive-so-far =
         [one] { $title } so far: 1 file, { $size }. It is not finished yet.
        *[other] { $title } so far: { $files } files, { $size }. It is not finished yet.
     }
+archive-again = 📦 { $title }, as it was delivered.
 archive-empty = { $title } has nothing to download yet: files come with the first finished step.
-archive-link = <b>{ $name }</b> ({ $size }) is too large for Telegram. This page has it for { $hours } hours:
 archive-too-large = <b>{ $name }</b> ({ $size }) is too large for Telegram, and this installation has no page for it. It is kept; whoever runs this bot can give it to you.
 
 ## Credits and payments
@@ -504,7 +506,7 @@ paid-goes-on =
        *[other] These projects go on:
     }
 paid-not-as-ordered = A payment of yours has arrived, but not as it was ordered, so no credits were added yet. It is recorded and will be looked into: /paysupport
-credits-taken-back = A payment of yours was returned, and { $credits } credits with it. You have { $available }.
+credits-taken-back = A payment of yours was returned, and { $credits } credits with it. Your balance is now { $available }.
 refused-unknown-order = This invoice is not known here any more. Please send /buy for a new one.
 refused-not-yours = This invoice is for somebody else. Please send /buy for one of your own.
 refused-already-paid = This invoice is paid already. Please send /buy for a new one.
@@ -531,6 +533,7 @@ error-instruction-too-long = That is more than fits in one change: at most { $mo
 error-unknown-file = { $said }
 error-file-too-large = That file is too large to be changed here: at most { $most } bytes fit. Choose a smaller one.
 error-insufficient-credits = Your credits are not enough to begin this. Nothing was started and nothing is lost: top up, then ask again.
+error-insufficient-credits-needed = This needs at least { $needed } credits, and you have { $available }. Nothing was started and nothing is lost: top up, then ask again.
 error-project-limit-reached = The limit of this project does not leave enough for the next step. Raise it, and the work goes on. Nothing is lost.
 error-not-delivered = Only a delivered project can be changed file by file. While one is being built, just write what you want: whoever works on it will see it.
 error-cannot-drop = { $said }
@@ -613,7 +616,6 @@ button-lift-limit = No limit
 button-as-much-again = ▶️ As much again
 button-take-as-is = 📦 Take it as it is
 button-download = ⬇️ Download
-button-download-page = ⬇️ Download
 button-receipt = 🧾 Receipt
 button-change-it = ✏️ Change something
 button-file = { $path }

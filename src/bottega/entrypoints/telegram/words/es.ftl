@@ -135,9 +135,9 @@ delete-asked =
 
     Se borra para siempre: { $projects ->
         [0] todo lo que dijiste aquí
-        [one] tu proyecto con sus archivos y todo lo que dijiste aquí
-       *[other] tus { $projects } proyectos con sus archivos y todo lo que dijiste aquí
-    }, tu nombre, tus ajustes y tus claves. El trabajo en curso se detiene. Tus { $credits } créditos se pierden.
+        [one] tu proyecto con sus archivos, todo lo que dijiste aquí
+       *[other] tus { $projects } proyectos con sus archivos, todo lo que dijiste aquí
+    }, tu nombre, tus ajustes y tus claves. El trabajo en curso se detiene. Los créditos que te quedan ({ $credits }) se pierden.
 
     Se conserva: las cantidades y los días de pagos y cargos, sin tu nombre. Las cuentas hay que guardarlas.
 
@@ -218,6 +218,7 @@ remark-noted = ✍️ { $title }: anotado. El siguiente paso del trabajo lo ver�
 remark-goes-on = ▶️ { $title }: gracias, sigue con eso.
 limit-asked = { $title } ha costado { $credits } créditos hasta ahora. ¿Cuánto puede costar en total? Escribe un número de créditos.
 limit-asked-again = { $title } ha costado { $credits } créditos hasta ahora y puede costar { $limit }. ¿Cuánto puede costar en total? Escribe un número de créditos.
+limit-unclear = Eso no es un número de créditos. ¿Cuánto puede costar { $title } en total? Escribe un número, como 50 o 12.50.
 limit-set = { $title } puede costar ahora { $limit } créditos en total.
 limit-lifted = { $title } ya no tiene un límite propio; se detiene cuando se acaben tus créditos.
 cancel-asked =
@@ -381,11 +382,12 @@ stop-working-time = ⏱ Ha trabajado todo lo que puede sin preguntarte. Todo lo 
 stop-too-many-steps = ⏱ Ha dado tantos pasos como puede sin preguntarte. Todo lo hecho se conserva.
 stop-crashes = ⚠️ El mismo paso se ha interrumpido varias veces seguidas. Todo lo hecho se conserva, y no se ha cobrado nada por él.
 stop-defect = ⚠️ Algo ha ido mal por nuestra parte. Todo lo hecho se conserva, y no se ha cobrado nada por este paso.
-hint-task-stuck = Muchas veces lo que más ayuda es una palabra tuya: di qué importa o qué se puede dejar. También puede intentarlo otra vez el modelo más potente, o seguir sin este paso.
-hint-going-in-circles = Muchas veces lo que más ayuda es una palabra tuya: di qué importa o qué se puede dejar. También puede intentarlo otra vez el modelo más potente, o seguir sin este paso.
-hint-too-many-attempts = Puedes dejar que lo intente otras tantas veces, aclarar qué hacer de otra manera, o seguir sin este paso.
+hint-task-stuck = Muchas veces lo que más ayuda es una palabra tuya: di qué importa o qué se puede dejar. Otra vez significa dos intentos más con el modelo más potente.
+hint-going-in-circles = Muchas veces lo que más ayuda es una palabra tuya: di qué importa o qué se puede dejar. Otra vez significa dos intentos más con el modelo más potente.
+hint-too-many-attempts = Puedes dejar que lo intente otras tantas veces, o aclarar qué hacer de otra manera.
 hint-paused = Sigue desde el mismo sitio cuando quieras.
 hint-out-of-credits = Después de una recarga sigue solo.
+hint-nothing-for-sale = Aquí no se pueden comprar créditos: pide más a quien lleva este bot. Cuando lleguen, sigue solo.
 hint-project-limit = Sube el límite, o quítalo, y sigue solo.
 hint-provider = Inténtalo otra vez en unos minutos. Lo que falló no se cobró.
 hint-configuration = Avísale, por favor; después inténtalo otra vez.
@@ -458,8 +460,8 @@ archive-so-far =
         [one] { $title } hasta ahora: 1 archivo, { $size }. Todavía no está terminado.
        *[other] { $title } hasta ahora: { $files } archivos, { $size }. Todavía no está terminado.
     }
+archive-again = 📦 { $title }, como se entregó.
 archive-empty = { $title } todavía no tiene nada que descargar: los archivos llegan con el primer paso terminado.
-archive-link = <b>{ $name }</b> ({ $size }) es demasiado grande para Telegram. Esta página lo tiene durante { $hours } horas:
 archive-too-large = <b>{ $name }</b> ({ $size }) es demasiado grande para Telegram, y esta instalación no tiene una página para él. Se conserva; quien lleva este bot puede dártelo.
 
 ## Credits and payments
@@ -500,7 +502,7 @@ paid-goes-on =
        *[other] Estos proyectos siguen:
     }
 paid-not-as-ordered = Ha llegado un pago tuyo, pero no como se pidió, así que todavía no se han añadido créditos. Está registrado y se mirará: /paysupport
-credits-taken-back = Se devolvió un pago tuyo, y con él { $credits } créditos. Tienes { $available }.
+credits-taken-back = Se devolvió un pago tuyo, y con él { $credits } créditos. Tu saldo es ahora { $available }.
 refused-unknown-order = Esta factura ya no se conoce aquí. Manda /buy para una nueva.
 refused-not-yours = Esta factura es de otra persona. Manda /buy para una tuya.
 refused-already-paid = Esta factura ya está pagada. Manda /buy para una nueva.
@@ -527,6 +529,7 @@ error-instruction-too-long = Es más de lo que cabe en un cambio: como mucho { $
 error-unknown-file = No hay ningún archivo así en el proyecto. <i>{ $said }</i>
 error-file-too-large = Ese archivo es demasiado grande para cambiarlo aquí: caben como mucho { $most } bytes. Elige uno más pequeño.
 error-insufficient-credits = Tus créditos no alcanzan para empezar esto. No se ha empezado nada y no se pierde nada: recarga y pídelo otra vez.
+error-insufficient-credits-needed = Esto necesita al menos { $needed } créditos, y tienes { $available }. No se ha empezado nada y no se pierde nada: recarga y pídelo otra vez.
 error-project-limit-reached = El límite de este proyecto no deja bastante para el siguiente paso. Súbelo y el trabajo sigue. No se pierde nada.
 error-not-delivered = Solo se puede cambiar archivo por archivo un proyecto entregado. Mientras se construye, escribe sin más lo que quieres: quien trabaja en él lo verá.
 error-cannot-drop = Ese paso no se puede dejar ahora. <i>{ $said }</i>
@@ -609,7 +612,6 @@ button-lift-limit = Sin límite
 button-as-much-again = ▶️ Otro tanto
 button-take-as-is = 📦 Llevármelo así
 button-download = ⬇️ Descargar
-button-download-page = ⬇️ Descargar
 button-receipt = 🧾 Recibo
 button-change-it = ✏️ Cambiar algo
 button-file = { $path }

@@ -3,13 +3,14 @@
 import uuid
 from collections.abc import Mapping
 
+from bottega.billing.ledger import InsufficientCredits
 from bottega.core.errors import AppError
 from bottega.entrypoints.telegram import buttons
 from bottega.entrypoints.telegram.types import Button, Keyboard, Say
 from bottega.entrypoints.telegram.words import markup
 from bottega.entrypoints.telegram.words.voice import Argument, Voice, in_rows, one_of
 from bottega.orchestration.briefs import MAX_BRIEF_BYTES
-from bottega.orchestration.refining import MAX_FILE_BYTES, MAX_INSTRUCTION_CHARACTERS
+from bottega.orchestration.refining import MAX_FILE_BYTES, MAX_INSTRUCTION_CHARACTERS, TooFewCredits
 
 _SENTENCE = 600
 _TOP_UP = frozenset({"insufficient_credits", "unknown_package", "unknown_order", "payment_gateway_unavailable"})
@@ -30,6 +31,9 @@ class FaultWords:
         """Return what an error means for the person and, where something can be done, buttons for it."""
         code = error.code
         message = one_of("error", code)
+        if isinstance(error, InsufficientCredits | TooFewCredits) and code in _TOP_UP:
+            facts = {"needed": error.needed, "available": error.available}
+            return self._voice.say(f"{message}-needed", self._keyboard(code, project_id=project_id), **facts)
         if not self._voice.knows(message):
             return Say(html=self._sentence(error), keyboard=self._keyboard(code, project_id=project_id))
         arguments: dict[str, Argument] = {"said": self._sentence(error)}

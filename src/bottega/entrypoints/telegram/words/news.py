@@ -38,7 +38,7 @@ class NewsWords:
         self._voice = voice
         self._money = MoneyWords(voice)
 
-    def of(self, event: Event, *, project: Named) -> Say | None:
+    def of(self, event: Event, *, project: Named, task_title: str | None = None) -> Say | None:
         """Return the message an event deserves, or None where the status message says enough.
 
         Questions, a plan, a stop and a delivery need more than their event: they have methods of their own
@@ -49,10 +49,12 @@ class NewsWords:
             case events.TaskRejected():
                 feedback = markup.quoted(markup.block(event.feedback, limit=_FEEDBACK))
                 keyboard = in_rows([self._explain(project), self._pause(project)])
-                return self._voice.say("rejected", keyboard, title=title, task=event.task_key, feedback=feedback)
+                task = _task(event.task_key, title=task_title)
+                return self._voice.say("rejected", keyboard, title=title, task=task, feedback=feedback)
             case events.ModelEscalated():
                 model = markup.code(model_name(event.model), limit=60)
-                return self._voice.say("escalated", title=title, task=event.task_key, model=model)
+                task = _task(event.task_key, title=task_title)
+                return self._voice.say("escalated", title=title, task=task, model=model)
             case events.TasksDropped():
                 rows = self._voice.some((Html(f"➖ {markup.line(task)}") for task in event.tasks), most=10)
                 return self._voice.say("dropped", title=title, tasks=rows)
@@ -83,7 +85,7 @@ class NewsWords:
         html = joined(
             self._voice.html("stopped", title=self._voice.title(stopped), why=self._why(stopped)),
             markup.quoted(markup.block(stopped.reason, limit=_REASON)) if says_reason else None,
-            self._voice.html(one_of("hint", code)),
+            self._hint(stopped),
             between="\n\n",
         )
         return Say(html=html, keyboard=self._keyboard(stopped))
@@ -95,6 +97,12 @@ class NewsWords:
         if stopped.stop_code is StopCode.OUT_OF_CREDITS and stopped.available < 0:
             return self._voice.html("stop-in-debt", credits=-stopped.available)
         return self._voice.html(f"{why}-needed", needed=stopped.needed, credits=stopped.available)
+
+    def _hint(self, stopped: Stopped) -> Html:
+        has_offers = stopped.offers is not None and bool(stopped.offers.packages)
+        if stopped.stop_code is StopCode.OUT_OF_CREDITS and not has_offers:
+            return self._voice.html("hint-nothing-for-sale")
+        return self._voice.html(one_of("hint", stopped.stop_code))
 
     def _keyboard(self, stopped: Stopped) -> Keyboard:
         match stopped.stop_code:
@@ -166,3 +174,8 @@ class NewsWords:
 
     def _stop(self, project: Named) -> Button:
         return self._voice.button("button-stop", buttons.Cancel(project_id=project.project_id))
+
+
+def _task(key: str, *, title: str | None) -> Html:
+    named = markup.line(key, limit=8)
+    return named if title is None else joined(named, markup.line(title, limit=100), between=" ")

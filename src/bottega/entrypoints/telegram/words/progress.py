@@ -9,7 +9,7 @@ from bottega.entrypoints.telegram.words.values import Named, Progress
 from bottega.entrypoints.telegram.words.voice import Voice, in_rows, one_of
 from bottega.orchestration import events
 from bottega.orchestration.events import Event, StepStarted
-from bottega.orchestration.state import Phase, RunState, StepKind, TaskStatus
+from bottega.orchestration.state import Phase, RunKind, RunState, StepKind, TaskStatus
 
 TASKS = 20
 _LINE = 160
@@ -141,9 +141,8 @@ class ProgressWords:
     def _bar(self, progress: Progress) -> Html | None:
         if progress.state in {RunState.CANCELLED, RunState.FAILED}:
             return None
-        done, total = _finished(progress)
-        percent = 100 if done >= total > 0 else min(99, 100 * done // total) if total > 0 else 0
-        return Html(f"{markup.bar(done=done, total=total)} {percent}%")
+        percent = percent_done(progress)
+        return Html(f"{markup.bar(done=percent, total=100)} {percent}%")
 
     def _under_way(self, progress: Progress) -> Html | None:
         """Return the step under way: for which task, by which model, at which try."""
@@ -220,6 +219,15 @@ class ProgressWords:
 
 
 _KINDS = frozenset(StepKind)
+_REACHED = {  # percent, when a phase begins
+    Phase.GATHER: 0,
+    Phase.PLAN: 3,
+    Phase.APPROVE: 5,
+    Phase.IMPLEMENT: 5,
+    Phase.README: 92,
+    Phase.PACKAGE: 97,
+    Phase.FINISHED: 99,
+}
 
 
 def model_name(model: str) -> str:
@@ -227,10 +235,13 @@ def model_name(model: str) -> str:
     return model.rpartition("/")[2] or model
 
 
-def _finished(progress: Progress) -> tuple[int, int]:
-    """Return how much is done, of how much."""
+def percent_done(progress: Progress) -> int:
+    """Return how much is done: by phase, and in building by finished tasks, so that a repair takes nothing back."""
     if progress.state is RunState.DONE:
-        return 1, 1
-    if progress.step is not None:
-        return progress.step.position, progress.step.total
-    return sum(task.status is not TaskStatus.TODO for task in progress.tasks), len(progress.tasks) + 1
+        return 100
+    if progress.phase is not Phase.IMPLEMENT or not progress.tasks:
+        return _REACHED[progress.phase]
+    tasks = progress.tasks[-1:] if progress.kind is RunKind.REFINE else progress.tasks
+    finished = sum(task.status is not TaskStatus.TODO for task in tasks)
+    first, last = _REACHED[Phase.IMPLEMENT], _REACHED[Phase.README]
+    return first + (last - first) * finished // len(tasks)

@@ -109,13 +109,20 @@ class ProjectWords:
         """Show a plan and its price, and ask for the go."""
         html = joined(
             self._voice.html("plan", title=self._voice.title(plan)),
-            markup.block(_without_marks(plan.documentation), limit=_DOCUMENTATION) if plan.documentation else None,
+            self._documentation(plan),
             self._stack(plan),
             self._tasks(plan.tasks),
             self._price(plan),
             between="\n\n",
         )
         return Say(html=html, keyboard=self._plan_keyboard(plan))
+
+    def _documentation(self, plan: ShownPlan) -> Html | None:
+        """Return what the plan says of itself, without its title, which stands above."""
+        rows = [row for row in _without_marks(plan.documentation).splitlines() if row.strip()]
+        if rows and rows[0].strip().casefold() == plan.title.strip().casefold():
+            rows = rows[1:]
+        return markup.block("\n".join(rows), limit=_DOCUMENTATION) if rows else None
 
     def _stack(self, plan: ShownPlan) -> Html | None:
         if not plan.tech_stack:
@@ -175,6 +182,10 @@ class ProjectWords:
         arguments = {} if limit is None else {"limit": limit}
         title = self._voice.title(project)
         return self._voice.say(message, self._never_mind(), title=title, credits=charged, **arguments)
+
+    def limit_unclear(self, project: Named) -> Say:
+        """Say that what was written is no amount, and ask again."""
+        return self._voice.say("limit-unclear", self._never_mind(), title=self._voice.title(project))
 
     def limited(self, project: Named, *, limit: Decimal | None) -> Say:
         """Confirm a project's limit, or that it has none any more."""

@@ -16,8 +16,11 @@ from bottega.entrypoints.telegram.words.voice import Voice
 
 
 class Words:
-    """`people`: whoever they are. `projects`: until they are built. `progress`: the status message. `news`: messages of
-    their own. `delivery`: what was made. `money`, `faults`, `house` (operators), `answers` (to buttons).
+    """What is said, by subject.
+
+    `people`: whatever they build. `projects`: until they are built. `progress`: the status message. `news`: events and
+    stops that deserve a message. `delivery`: what was made. `money`, `faults`, `house` (for operators), `answers` (to
+    buttons).
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
