@@ -9,6 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -150,7 +151,9 @@ async def floor(tmp_path: Path, database_url: str, redis: RedisServer) -> AsyncI
 
 
 async def open_floor(*, home: Path, database_url: str, redis: RedisServer) -> AsyncIterator[Floor]:
-    settings = working.with_redis(settings_for(home=home, database_url=database_url), redis_url=redis.url)
+    settings = working.with_redis(
+        settings_for(home=home, database_url=database_url, credits=Decimal(100_000)), redis_url=redis.url
+    )
     async with opened(settings, llm=scripted(scripts.GOOD)) as workshop:
         floor = Floor(workshop=workshop, redis=redis, database_url=database_url, home=home)
         try:

@@ -129,6 +129,7 @@ def upgrade() -> None:
         sa.Column("email", sa.String(length=255), nullable=True),
         sa.Column("credit_balance", sa.Numeric(precision=20, scale=8), server_default=sa.text("0"), nullable=False),
         sa.Column("credit_held", sa.Numeric(precision=20, scale=8), server_default=sa.text("0"), nullable=False),
+        sa.Column("credit_last_charge", sa.Numeric(precision=20, scale=8), server_default=sa.text("0"), nullable=False),
         sa.Column("role", sa.String(length=20), server_default="person", nullable=False),
         sa.Column("status", sa.String(length=20), server_default="active", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
