@@ -22,10 +22,11 @@ from _pytest.mark import ParameterSet
 from sqlalchemy import func, select, update
 
 from bottega.billing.tables import ApiKeyUsage, CreditHold
+from bottega.orchestration import journal
 from bottega.orchestration.journal import CLAIMS_WITHOUT_PROGRESS
 from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StepKind, StopCode
-from bottega.orchestration.tables import Step
+from bottega.orchestration.tables import Run, Step
 from bottega.projects.repository import ProjectRepository
 from tests.journeys import dying, scripts
 from tests.journeys.conftest import OpenWorkshop, Workshop, opened, scripted, settings_for
@@ -59,6 +60,9 @@ class Scene:
 
     async def resume(self, status: Status) -> None:
         person = self.workshop.user_id
+        async with self.workshop.app.database.transaction() as session:  # as any runner does, which then waits a while
+            run = await session.get_one(Run, status.run_id)
+            await journal.take_back(session, owner=run.lease_owner or "nobody")
         await self.workshop.app.orchestrator.resume(user_id=person, project_id=status.project_id)
 
     async def die(self, status: Status, *, place: str) -> None:
