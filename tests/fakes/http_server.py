@@ -4,6 +4,8 @@ A client that hangs up in the middle of a stream ends it there and then, whereve
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -14,6 +16,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 class HangUp(Exception):
     """Raised by a stream to close the connection in the middle of it."""
+
+
+class Reset(Exception):
+    """Raised by a handler to have the connection reset instead of an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +75,19 @@ class HttpServer:
         try:
             while (request := await _read(reader)) is not None:
                 await _write(reader, writer, await self._handle(request))
+        except Reset:
+            _reset(writer)
         except (HangUp, ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             self._connections.discard(task)
             writer.close()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Close so that the client is sent RST: a socket that lingers for no time does."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 async def _read(reader: asyncio.StreamReader) -> HttpRequest | None:
