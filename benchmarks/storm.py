@@ -23,12 +23,10 @@ from tests.journeys import modules, storm
 from tests.journeys.conftest import opened, settings_for
 from tests.journeys.storm import Fault, Storm
 
-from bottega.billing.pricing import Rates
 from bottega.core.log import configure_logging
 from bottega.orchestration.state import RunState, TaskStatus
 
 SEEDS = range(1, 11)
-RATES = Rates(input=Decimal("0.50"), cached=Decimal("0.05"), output=Decimal("2.00"))  # the fake's own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +48,7 @@ async def main(seeds: Sequence[int]) -> None:
     async with installation(console) as bench:
         await build(bench, Storm(seed=0, share=0.0))  # warms up
         builds = [await build(bench, Storm(seed=0, share=0.0))]
-        for seed in seeds:
-            builds.append(await build(bench, Storm(seed=seed)))
+        builds += [await build(bench, Storm(seed=seed)) for seed in seeds]
     console.print(each(builds, title=f"{os.cpu_count()} cores, load {load:.1f} at the start, {os.getloadavg()[0]:.1f}"))
     console.print(by_fault(builds))
     stormy = [made.seconds for made in builds[1:]]
@@ -67,7 +64,7 @@ async def build(bench: Bench, weather: Storm) -> Build:
             home=bench.home, database_url=url, models=storm.models_on(fake), credits=Decimal(1_000_000)
         )
         async with opened(settings, username=f"seed {weather.seed} {weather.share}") as workshop:
-            await storm.price_models(workshop.app, RATES)
+            await storm.price_models(workshop.app)
             began = time.monotonic()
             project_id = await workshop.start(modules.brief(modules=storm.TASKS))
             status = await workshop.run(project_id)

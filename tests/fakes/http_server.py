@@ -7,7 +7,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -20,6 +20,10 @@ class HangUp(Exception):
 
 class Reset(Exception):
     """Raised by a handler to have the connection reset instead of an answer."""
+
+
+class Silence(Exception):
+    """Raised by a handler to send not a byte until the client hangs up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +81,8 @@ class HttpServer:
                 await _write(reader, writer, await self._handle(request))
         except Reset:
             _reset(writer)
+        except Silence:
+            await _hear_out(reader)
         except (HangUp, ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
@@ -88,6 +94,11 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     """Close so that the client is sent RST: a socket that lingers for no time does."""
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
+
+
+async def _hear_out(reader: asyncio.StreamReader) -> None:
+    with suppress(ConnectionError, asyncio.CancelledError):
+        await reader.read()
 
 
 async def _read(reader: asyncio.StreamReader) -> HttpRequest | None:

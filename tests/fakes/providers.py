@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.fakes.catalogue import listed, models_answer
-from tests.fakes.http_server import HttpRequest, HttpResponse, HttpServer, Reset
+from tests.fakes.http_server import HttpRequest, HttpResponse, HttpServer, Reset, Silence
 from tests.fakes.wire_formats import Meter, Streamed, gemini_stream, openrouter_stream
 
 GEMINI_CONFIG = {
@@ -62,7 +62,7 @@ class Reply:
     reasoning_tokens: int = 0
     is_byok: bool = False
     usage: bool = True  # False: none is sent, as by some local servers
-    reset: bool = False  # the connection, instead of an answer
+    instead: type[Reset | Silence] | None = None  # of any answer
     delay_seconds: float = 0.0  # before the first byte
     comments: int = 1  # ": OPENROUTER PROCESSING" before the first event
     ping_for_ever_seconds: float | None = None  # nothing but `ping`, this far apart
@@ -121,7 +121,12 @@ def blocked() -> Reply:
 
 
 def reset() -> Reply:
-    return Reply(reset=True)
+    return Reply(instead=Reset)
+
+
+def silent() -> Reply:
+    """The connection is accepted, and that is all."""
+    return Reply(instead=Silence)
 
 
 def wrong_content_type() -> Reply:
@@ -266,8 +271,8 @@ class FakeProviders:
     def _reply(self, ask: Ask) -> Reply:
         self.asks.append(ask)
         reply = self._queue.popleft() if self._queue else self._improvised(ask)
-        if reply.reset:
-            raise Reset
+        if reply.instead is not None:
+            raise reply.instead
         return reply
 
     def _improvised(self, ask: Ask) -> Reply:

@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 
 from bottega.billing.prices import set_price
@@ -44,7 +45,7 @@ class Storm:
     lost_seconds: dict[Fault, float] = field(default_factory=lambda: dict.fromkeys(Fault, 0.0))
 
     def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)
+        self._random = random.Random(self.seed)  # noqa: S311  # weather is not a secret
         self._last: tuple[Fault, float] | None = None
 
     def __call__(self, ask: Ask) -> Reply:
@@ -93,7 +94,9 @@ def models_on(fake: FakeProviders) -> ModelSettings:
     )
 
 
-async def price_models(app: App, rates: Rates) -> None:
+async def price_models(app: App) -> None:
+    """Set the fake's own prices."""
+    rates = Rates(input=Decimal("0.50"), cached=Decimal("0.05"), output=Decimal("2.00"))
     async with app.database.transaction() as session:
         for name in (ARCHITECT, *LADDER):
             await set_price(session, model=ModelName.parse(name), rates=rates)
