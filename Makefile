@@ -41,7 +41,7 @@ run: $(VENV)/.installed ## build from a brief with your models: make run BRIEF=b
 test: $(VENV)/.installed-dev ## the whole test suite
 	@$(BIN)/pytest -n 3 --dist worksteal
 
-chaos: $(VENV)/.installed-dev ## kill -9 at every boundary of every step: the run goes on by itself, nothing twice
+chaos: $(VENV)/.installed-dev ## kill -9 at every boundary of every step: the run goes on by itself, nothing twice; and a storm of provider faults
 	@$(BIN)/pytest -m slow -n 2 --dist worksteal tests/journeys
 
 test-deep: $(VENV)/.installed-dev ## money at length: a thousand ledger histories, payments in every order, a killed server

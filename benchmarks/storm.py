@@ -34,7 +34,7 @@ class Build:
     storm: Storm
     seconds: float
     calls: int
-    state: RunState
+    state: RunState | None
     tasks_done: int
 
     @property

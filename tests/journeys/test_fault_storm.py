@@ -28,6 +28,7 @@ async def fake() -> AsyncIterator[FakeProviders]:
         yield providers
 
 
+@pytest.mark.slow
 async def test_a_build_of_eleven_tasks_is_delivered_whole_and_charged_for_its_answers_alone(
     fake: FakeProviders, open_workshop: OpenWorkshop
 ) -> None:

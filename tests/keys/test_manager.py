@@ -56,9 +56,7 @@ def manager(
     random: Callable[[], float] = no_luck,
 ) -> APIKeyManager:
     pools = {"google": list(keys)}
-    return APIKeyManager(
-        pools=pools, fingerprint_key=b"pepper", clock=clock, wait_seconds=wait_seconds, random=random
-    )
+    return APIKeyManager(pools=pools, fingerprint_key=b"pepper", clock=clock, wait_seconds=wait_seconds, random=random)
 
 
 def error(kind: type[ProviderError], retry_after_seconds: float | None = None) -> ProviderError:
@@ -120,9 +118,7 @@ async def test_rests_grow_with_every_rate_limit_in_a_row_and_a_success_ends_the_
 
 
 @pytest.mark.parametrize("said", [None, 1.0])
-async def test_calls_that_meet_a_limit_together_make_the_rest_no_longer(
-    clock: StillClock, said: float | None
-) -> None:
+async def test_calls_that_meet_a_limit_together_make_the_rest_no_longer(clock: StillClock, said: float | None) -> None:
     keys = manager(clock, "k1", wait_seconds=100.0)
     under_way = [await keys.acquire("google") for _ in range(64)]
     for key in under_way:
