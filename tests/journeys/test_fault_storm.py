@@ -1,4 +1,4 @@
-"""A build in a storm: of every hundred model calls 35 fail, the waits are those that ship, and nothing is lost by it."""
+"""A build in a storm: 35 of a hundred model calls fail, the waits are those that ship, and nothing is lost by it."""
 
 import time
 from collections.abc import AsyncIterator
