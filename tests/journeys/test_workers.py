@@ -27,7 +27,6 @@ from tests.fakes.redis_server import RedisServer
 from tests.journeys import scripts, working
 from tests.journeys.conftest import OpenWorkshop, Workshop, opened, scripted, settings_for
 from tests.journeys.test_kill import (
-    ALWAYS,
     BEFORE_APPROVAL,
     PLACES_IN_A_CALL,
     PLACES_WITHOUT_A_CALL,
@@ -198,6 +197,7 @@ async def test_twenty_messages_about_one_run_are_one_claim(floor: Floor) -> None
         assert (await session.get_one(Run, run_id)).lease_token == 1
 
 
+@pytest.mark.slow
 async def test_a_broker_that_forgets_everything_costs_seconds(floor: Floor) -> None:
     async def forget() -> None:
         while True:
@@ -214,6 +214,7 @@ async def test_a_broker_that_forgets_everything_costs_seconds(floor: Floor) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_a_broker_that_is_away_holds_nothing_up_and_is_used_again_when_it_is_back(floor: Floor) -> None:
     floor.hire("steps", seconds=0.5)
     floor.hire("sandbox")
@@ -230,6 +231,7 @@ async def test_a_broker_that_is_away_holds_nothing_up_and_is_used_again_when_it_
     await floor.workshop.audit()
 
 
+@pytest.mark.slow
 async def test_a_worker_that_was_stopped_past_its_lease_changes_nothing_when_it_wakes(floor: Floor) -> None:
     frozen = floor.hire(seconds=1.0)
     project_id = await floor.begin()
@@ -247,7 +249,7 @@ async def test_a_worker_that_was_stopped_past_its_lease_changes_nothing_when_it_
     await floor.workshop.audit()
 
 
-@pytest.mark.parametrize("place", swept([*PLACES_WITHOUT_A_CALL, *PLACES_IN_A_CALL], always=ALWAYS & {"running:check"}))
+@pytest.mark.parametrize("place", swept([*PLACES_WITHOUT_A_CALL, *PLACES_IN_A_CALL], always=set()))
 async def test_a_worker_killed_at(place: str, floor: Floor, undisturbed: Outcome) -> None:
     if place.partition(":")[2] in BEFORE_APPROVAL or place in {"claimed", "told:plan_ready"}:
         project_id = await floor.begin()

@@ -131,3 +131,21 @@ async def test_the_lease_of_one_who_lives_is_not_taken_back(database: Database, 
         await journal.take_back(session, owner="another")
         run = await session.get_one(Run, held.run_id)
     assert run.lease_owner == "first"
+
+
+async def test_a_death_that_runs_shared_counts_half_against_each(
+    database: Database, held: Claim, make_user: MakeUser, make_project: MakeProject
+) -> None:
+    user = await make_user(username="eve")
+    project = await make_project(user)
+    async with database.transaction() as session:
+        beside, alone = new_id(), new_id()
+        for run_id, owner in ((beside, "first"), (alone, "second")):
+            session.add(Run(id=run_id, project_id=project.id, user_id=user.id))
+            await session.flush()
+            await session.execute(update(Run).where(Run.id == run_id).values(finished_at=func.now()))
+            assert await journal.claim(session, run_id=run_id, owner=owner) is not None
+        for owner in ("first", "second"):
+            await journal.take_back(session, owner=owner)
+        claims = {run.id: run.claims for run in (await session.scalars(select(Run))).all()}
+    assert claims == {held.run_id: 0.5, beside: 0.5, alone: 1.0}

@@ -143,14 +143,22 @@ async def take_back(at: Execution, *, owner: str | None = None) -> None:
 
     A run that was left twice in a row waits before it is claimed again: longer each time, and each run for a time of
     its own. One that kills its runners is soon alone with them, and those that were merely there get on in between.
+    A death that several runs shared counts half against each.
     """
     await at.execute(_TAKE_BACK, {"owner": owner})
 
 
 _TAKE_BACK = text("""
-UPDATE runs SET lease_owner = NULL, lease_until = NULL, wake_at = GREATEST(wake_at, clock_timestamp() + make_interval(
-    secs => CASE WHEN claims < 2 THEN 0 ELSE (0.5 + random()) * 2 ^ LEAST(claims - 1, 5) END))
-WHERE lease_owner IS NOT NULL
+WITH left_behind AS (
+    SELECT id, lease_token, count(*) OVER (PARTITION BY lease_owner) > 1 AS is_shared FROM runs
+    WHERE lease_owner IS NOT NULL
+      AND (lease_owner = CAST(:owner AS text) OR CAST(:owner AS text) IS NULL AND lease_until < clock_timestamp())
+)
+UPDATE runs SET lease_owner = NULL, lease_until = NULL, claims = CASE WHEN is_shared THEN claims - 0.5 ELSE claims END,
+    wake_at = GREATEST(wake_at, clock_timestamp() + make_interval(
+        secs => CASE WHEN claims < 2 THEN 0 ELSE (0.5 + random()) * 2 ^ LEAST(claims - 1, 5) END))
+FROM left_behind
+WHERE runs.id = left_behind.id AND runs.lease_token = left_behind.lease_token
   AND (lease_owner = CAST(:owner AS text) OR CAST(:owner AS text) IS NULL AND lease_until < clock_timestamp())
 """)
 

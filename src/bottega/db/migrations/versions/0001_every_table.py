@@ -368,7 +368,9 @@ def upgrade() -> None:
         sa.Column("lease_owner", sa.String(length=200), nullable=True),
         sa.Column("lease_token", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("claims", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column(
+            "claims", sa.Numeric(precision=7, scale=1, asdecimal=False), server_default=sa.text("0"), nullable=False
+        ),
         sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("allowance_from", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("working_ms", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
