@@ -41,7 +41,7 @@ run: $(VENV)/.installed ## build from a brief with your models: make run BRIEF=b
 test: $(VENV)/.installed-dev ## the whole test suite
 	@$(BIN)/pytest -n 3 --dist worksteal
 
-chaos: $(VENV)/.installed-dev ## kill -9 at every boundary of every step: the run goes on by itself, nothing twice
+chaos: $(VENV)/.installed-dev ## kill -9 at every boundary of every step: the run goes on by itself, nothing twice; and a storm of provider faults
 	@$(BIN)/pytest -m slow -n 2 --dist worksteal tests/journeys tests/entrypoints/telegram
 
 test-deep: $(VENV)/.installed-dev ## money at length: a thousand ledger histories, payments in every order, a killed server
@@ -79,6 +79,9 @@ bench-ledger: $(VENV)/.installed-dev ## how many calls a second the ledger pays 
 bench-load: $(VENV)/.installed-dev ## a thousand projects at once, and how many steps a second: PARTS="a c" for some of it
 	@$(BIN)/python -m benchmarks.load $(PARTS)
 
+bench-storm: $(VENV)/.installed-dev ## builds of eleven tasks while 35 of 100 model calls fail, with the shipped waits
+	@$(BIN)/python -m benchmarks.storm $(SEEDS)
+
 bench-task: $(VENV)/.installed-dev ## what the platform itself costs, against an instant provider
 	@$(BIN)/python -m benchmarks.task
 
@@ -107,4 +110,4 @@ lock: $(UV) ## rewrite the hash-pinned lock files
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help install develop demo run test chaos test-deep test-matrix test-mutations test-aider check-deploy bench-bot bench-ledger bench-load bench-task check lint format types imports lock clean
+.PHONY: help install develop demo run test chaos test-deep test-matrix test-mutations test-aider check-deploy bench-bot bench-ledger bench-load bench-storm bench-task check lint format types imports lock clean

@@ -21,12 +21,12 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-from benchmarks.instant_provider import brief
 from benchmarks.load_parts import CpuWatch, InstantSandbox, Lag, WatchedModel, count_on, watching_the_loop
 from benchmarks.processes import own_bytes
 from sqlalchemy import text
 from tests.journeys import scripts
 from tests.journeys.conftest import scripted, settings_for
+from tests.journeys.modules import brief
 from tests.journeys.working import with_redis
 
 from bottega.bootstrap import App, Pace, open_app

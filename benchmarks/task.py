@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.instant_provider import brief
 from benchmarks.processes import ROOT, Provider, Ran, Server, provider, run
 from rich.console import Console
 from rich.table import Table
+from tests.journeys.modules import brief
 
 TASKS = 13  # the first warms up
 BUILDS = 5

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import TypeVar
 
-from benchmarks.instant_provider import brief
 from benchmarks.processes import Server
 from sqlalchemy import Engine, event
+from tests.journeys.modules import brief
 
 from bottega.bootstrap import App, open_app, open_gateway
 from bottega.config import Settings

@@ -446,6 +446,39 @@ async def test_sweeps_and_settles_that_race_end_every_hold_once(database: Databa
     assert await scene.faults() == []
 
 
+async def test_people_pay_while_others_write_rows_that_name_them(database: Database) -> None:
+    scene = await set_scene(database, credits="1000")
+    many = Database(url=database.engine.url.render_as_string(hide_password=False), pool_size=34)
+    crowd, ended = replace(scene, database=many), asyncio.Event()
+    even = Terms(markup=Decimal(1), credit_value_usd=Decimal("0.01"))
+    cost = Cost(usage=Usage(output_tokens=1_000), exact_usd=Decimal("0.01"), source=CostSource.COMPUTED)
+    said = text("INSERT INTO conversations (user_id, channel, role, content) VALUES (:user_id, 'cli', 'person', 'x')")
+
+    async def speak() -> None:
+        while not ended.is_set():
+            async with many.transaction() as session:  # it keeps the person's row from being removed, and no more
+                await session.execute(said, {"user_id": scene.user_id})
+                await asyncio.sleep(0.003)
+
+    async def pay() -> None:
+        for _ in range(8):
+            held = await ledger.hold_at_once(
+                many.autocommit, call=crowd.call(terms=even), credits=CREDIT, ttl_seconds=60
+            )
+            assert held is not None
+            async with many.transaction() as session:
+                await ledger.settle(session, usage_id=held.usage_id, credits=CREDIT, outcome=Outcome(cost=cost))
+                await asyncio.sleep(0.002)
+
+    speakers = [asyncio.create_task(speak()) for _ in range(8)]
+    await asyncio.gather(*(pay() for _ in range(25)))  # deadlocks are found after a second
+    ended.set()
+    await asyncio.gather(*speakers)
+    await many.close()
+    assert await scene.money() == (Decimal(1000 - 8 * 25), Decimal(0))
+    assert await scene.faults() == []
+
+
 async def test_a_new_claim_gives_up_the_calls_an_earlier_one_had_started(database: Database) -> None:
     scene = await set_scene(database)
     await scene.settle(await scene.hold("10"), usage_costing("6"))

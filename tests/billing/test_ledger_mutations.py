@@ -145,13 +145,13 @@ MUTATIONS: dict[str, tuple[Change | Dropped, ...]] = {
         Change("SETTLE", "LEAST(CAST(:credits AS numeric),", "LEAST(round(CAST(:credits AS numeric), 2),"),
     ),
     "a charge leaves the balance": (
-        Change("SETTLE", "credit_balance = users.credit_balance - charged", "credit_balance = users.credit_balance"),
+        Change("SETTLE", "SELECT credit_balance - charge, charge", "SELECT credit_balance, charge"),
     ),
     "a charge leaves no entry": (
-        Change("SETTLE", "FROM call, bill WHERE charged > 0\n)", "FROM call, bill WHERE charged < 0\n)"),
+        Change("SETTLE", "FROM call, person WHERE charged > 0\n)", "FROM call, person WHERE charged < 0\n)"),
     ),
     "an entry tells the balance before it": (
-        Change("SETTLE", "-charged, credit_balance - charged", "-charged, credit_balance"),
+        Change("SETTLE", "-charged, credit_balance,", "-charged, credit_balance + charged,"),
     ),
     "a project forgets what it spent": (Change("SETTLE", "actual_credit_cost + charged", "actual_credit_cost"),),
     "what nobody pays is forgotten": (

@@ -4,8 +4,10 @@ A client that hangs up in the middle of a stream ends it there and then, whereve
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -14,6 +16,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 class HangUp(Exception):
     """Raised by a stream to close the connection in the middle of it."""
+
+
+class Reset(Exception):
+    """Raised by a handler to have the connection reset instead of an answer."""
+
+
+class Silence(Exception):
+    """Raised by a handler to send not a byte until the client hangs up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +79,26 @@ class HttpServer:
         try:
             while (request := await _read(reader)) is not None:
                 await _write(reader, writer, await self._handle(request))
+        except Reset:
+            _reset(writer)
+        except Silence:
+            await _hear_out(reader)
         except (HangUp, ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             self._connections.discard(task)
             writer.close()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Close so that the client is sent RST: a socket that lingers for no time does."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+async def _hear_out(reader: asyncio.StreamReader) -> None:
+    with suppress(ConnectionError, asyncio.CancelledError):
+        await reader.read()
 
 
 async def _read(reader: asyncio.StreamReader) -> HttpRequest | None:

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.fakes.catalogue import listed, models_answer
-from tests.fakes.http_server import HttpRequest, HttpResponse, HttpServer
+from tests.fakes.http_server import HttpRequest, HttpResponse, HttpServer, Reset, Silence
 from tests.fakes.wire_formats import Meter, Streamed, gemini_stream, openrouter_stream
 
 GEMINI_CONFIG = {
@@ -62,6 +62,7 @@ class Reply:
     reasoning_tokens: int = 0
     is_byok: bool = False
     usage: bool = True  # False: none is sent, as by some local servers
+    instead: type[Reset | Silence] | None = None  # of any answer
     delay_seconds: float = 0.0  # before the first byte
     comments: int = 1  # ": OPENROUTER PROCESSING" before the first event
     ping_for_ever_seconds: float | None = None  # nothing but `ping`, this far apart
@@ -117,6 +118,15 @@ def failing(status: int = 503) -> Reply:
 def blocked() -> Reply:
     """A safety block after the prompt was read, and billed."""
     return Reply(finish="blocked")
+
+
+def reset() -> Reply:
+    return Reply(instead=Reset)
+
+
+def silent() -> Reply:
+    """The connection is accepted, and that is all."""
+    return Reply(instead=Silence)
 
 
 def wrong_content_type() -> Reply:
@@ -260,8 +270,12 @@ class FakeProviders:
 
     def _reply(self, ask: Ask) -> Reply:
         self.asks.append(ask)
-        if self._queue:
-            return self._queue.popleft()
+        reply = self._queue.popleft() if self._queue else self._improvised(ask)
+        if reply.instead is not None:
+            raise reply.instead
+        return reply
+
+    def _improvised(self, ask: Ask) -> Reply:
         assert self.answer is not None, f"nothing is enqueued for request {ask.number}: {ask.prompt[:200]}"
         return self.answer(ask)
 

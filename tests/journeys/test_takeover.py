@@ -5,7 +5,7 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, update
+from sqlalchemy import func, text, update
 
 from bottega.bootstrap import Pace
 from bottega.llm.scripted import stem_of
@@ -168,3 +168,39 @@ async def test_who_comes_second_is_told_that_another_process_is_at_work(open_wor
     assert await working is RunState.WAITING
     assert await watching is RunState.WAITING
     assert len(second.told(DrivenElsewhere)) == 1
+
+
+@pytest.mark.parametrize("undone", [3, 4], ids=["in time", "too often"])
+async def test_a_journal_that_the_database_undid_for_another_is_written_again(
+    undone: int, open_workshop: OpenWorkshop
+) -> None:
+    workshop = await open_workshop(llm=scripted(scripts.GOOD))
+    status = await start(workshop)
+    assert status.run_id is not None
+    await execute(workshop, *(statement.replace(":undone", str(undone)) for statement in _UNDONE))
+    try:
+        state = await workshop.app.runner.run(run_id=status.run_id)
+    finally:
+        await execute(workshop, "DROP FUNCTION undo() CASCADE", "DROP SEQUENCE undone")
+    assert state is (RunState.WAITING if undone < 4 else RunState.ATTENTION)
+    assert await workshop.calls() == (Counter(settled=2) if undone < 4 else Counter(failed=1))
+    await workshop.audit()
+
+
+async def execute(workshop: Workshop, *statements: str) -> None:
+    async with workshop.app.database.transaction() as session:
+        for statement in statements:
+            await session.execute(text(statement))
+
+
+# What PostgreSQL answers to one of two transactions that wait for each other, so many times.
+_UNDONE = (
+    "CREATE SEQUENCE undone",
+    """
+    CREATE FUNCTION undo() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF nextval('undone') <= :undone THEN RAISE EXCEPTION USING ERRCODE = 'deadlock_detected'; END IF;
+        RETURN NEW;
+    END $$
+    """,
+    "CREATE TRIGGER undone BEFORE INSERT ON steps FOR EACH ROW EXECUTE FUNCTION undo()",
+)

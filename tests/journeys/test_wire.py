@@ -18,7 +18,7 @@ from bottega.llm.client import Patience
 from bottega.llm.types import ModelName
 from bottega.orchestration import events
 from bottega.orchestration.state import RunState, StopCode
-from tests.fakes.providers import Ask, FakeProviders, Reply, blocked, failing, out_of_credit, rate_limited
+from tests.fakes.providers import Ask, FakeProviders, Reply, blocked, failing, out_of_credit, rate_limited, silent
 from tests.journeys import scripts
 from tests.journeys.conftest import OpenWorkshop, Workshop
 
@@ -190,6 +190,26 @@ async def test_a_silent_provider_is_given_up_another_is_asked_and_the_person_tol
     assert status.state is RunState.DONE
     told = [event for event in workshop.told(events.ProviderTrouble) if isinstance(event, events.ProviderTrouble)]
     assert [event.next_model for event in told] == [SECOND_RUNG, SECOND_RUNG]
+    await assert_ledger_equals(workshop, fake)
+
+
+async def test_a_provider_of_either_kind_that_says_not_a_word_is_given_up_and_the_person_told(
+    fake: FakeProviders, open_workshop: OpenWorkshop
+) -> None:
+    fake.answer = Models(gather=[silent()], implement_T1=[silent()])
+    workshop = await open_on(fake, open_workshop, pace=Pace(patience=Patience(first_word_seconds=0.5)))
+    async with asyncio.timeout(60):
+        status = await workshop.build(scripts.BRIEF)
+    assert status.state is RunState.DONE
+    told = [event for event in workshop.told(events.ProviderTrouble) if isinstance(event, events.ProviderTrouble)]
+    assert [(event.message, event.next_model) for event in told] == [
+        (f"{ARCHITECT} said nothing for 0.5 s; the call was given up.", None),
+        (f"{FIRST_RUNG} said nothing for 0.5 s; the call was given up.", SECOND_RUNG),
+    ]
+    async with workshop.app.database.transaction() as session:
+        waited_ms = select(ApiKeyUsage.response_time_ms).where(ApiKeyUsage.error_code == "stalled")
+        waits = (await session.scalars(waited_ms)).all()
+    assert [500 <= (wait or 0) < 5000 for wait in waits] == [True, True]
     await assert_ledger_equals(workshop, fake)
 
 

@@ -1,4 +1,5 @@
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -44,9 +45,18 @@ def clock() -> StillClock:
     return StillClock()
 
 
-def manager(clock: StillClock, *keys: str | PooledKey, wait_seconds: float = 10.0) -> APIKeyManager:
+def no_luck() -> float:
+    return 0.0
+
+
+def manager(
+    clock: StillClock,
+    *keys: str | PooledKey,
+    wait_seconds: float = 10.0,
+    random: Callable[[], float] = no_luck,
+) -> APIKeyManager:
     pools = {"google": list(keys)}
-    return APIKeyManager(pools=pools, fingerprint_key=b"pepper", clock=clock, wait_seconds=wait_seconds)
+    return APIKeyManager(pools=pools, fingerprint_key=b"pepper", clock=clock, wait_seconds=wait_seconds, random=random)
 
 
 def error(kind: type[ProviderError], retry_after_seconds: float | None = None) -> ProviderError:
@@ -99,12 +109,45 @@ async def test_the_soonest_key_is_waited_for_exactly(clock: StillClock) -> None:
 
 async def test_rests_grow_with_every_rate_limit_in_a_row_and_a_success_ends_the_row(clock: StillClock) -> None:
     keys = manager(clock, "k1", wait_seconds=100.0)
-    for _ in range(6):
+    for _ in range(7):
         await keys.report_failure(await keys.acquire("google"), error(RateLimited))
     await keys.report_success(await keys.acquire("google"))
     await keys.report_failure(await keys.acquire("google"), error(RateLimited))
     await keys.acquire("google")
-    assert clock.slept == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0, 5.0]
+    assert clock.slept == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 1.0]
+
+
+@pytest.mark.parametrize("said", [None, 1.0])
+async def test_calls_that_meet_a_limit_together_make_the_rest_no_longer(clock: StillClock, said: float | None) -> None:
+    keys = manager(clock, "k1", wait_seconds=100.0)
+    under_way = [await keys.acquire("google") for _ in range(64)]
+    for key in under_way:
+        await keys.report_failure(key, error(RateLimited, said))
+    await keys.report_failure(await keys.acquire("google"), error(RateLimited))
+    await keys.acquire("google")
+    assert clock.slept == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(("kind", "said", "rests"), [(RateLimited, 7.0, 7.0), (OutOfQuota, None, 3600.0)])
+async def test_a_call_that_was_under_way_and_says_more_makes_the_rest_longer(
+    clock: StillClock, kind: type[ProviderError], said: float | None, rests: float
+) -> None:
+    keys = manager(clock, "k1", wait_seconds=0.0)
+    first, second = await keys.acquire("google"), await keys.acquire("google")
+    await keys.report_failure(first, error(RateLimited))
+    await keys.report_failure(second, error(kind, said))
+    with pytest.raises(KeysResting) as caught:
+        await keys.acquire("google")
+    assert caught.value.retry_after_seconds == rests
+
+
+async def test_those_who_wait_for_a_rest_come_back_one_by_one(clock: StillClock) -> None:
+    luck = iter([0.0, 0.5, 0.99])
+    keys = manager(clock, "k1", random=lambda: next(luck))
+    for _ in range(3):
+        await keys.report_failure(await keys.acquire("google"), error(RateLimited, 5.0))
+    await keys.acquire("google")
+    assert clock.slept == pytest.approx([5.0, 5.5, 5.99])
 
 
 async def test_a_spent_daily_quota_rests_long_and_a_day_at_most(clock: StillClock) -> None:

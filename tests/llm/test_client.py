@@ -12,6 +12,8 @@ from tests.fakes.providers import (
     failing,
     out_of_credit,
     rate_limited,
+    reset,
+    silent,
     wrong_content_type,
 )
 from tests.llm.requests import GEMINI, IMPATIENT, OPENROUTER, QUICK, SECRET, OneKey, a_request, gateway
@@ -20,6 +22,7 @@ from bottega.llm.client import LLMClient, NoProviderKey, Patience, UnknownProvid
 from bottega.llm.dialect import WORDS_SHOWN, Bill
 from bottega.llm.errors import (
     AuthenticationFailed,
+    Disconnected,
     Interrupted,
     MalformedResponse,
     OutOfQuota,
@@ -146,12 +149,14 @@ FAULTS: dict[str, tuple[Reply, type[ProviderError]]] = {
     "HTML": (wrong_content_type(), MalformedResponse),
     "broken JSON": (Reply(raw=b"{not json", headers={"content-type": "application/json"}), MalformedResponse),
     "compressed": (Reply(raw=b"data: {}\n\n", headers={"content-encoding": "gzip"}), MalformedResponse),
+    "reset": (reset(), Disconnected),
     "nothing": (Reply(raw=b"", headers={"content-type": "text/event-stream"}), Interrupted),
     "no finish": (Reply(text="abc", finish="none"), Interrupted),
     "cut": (Reply(text="abcdef", cut_after=3), Interrupted),
     "garbage": (Reply(text="abcdef", garbage_after=3), MalformedResponse),
     "error in the stream": (Reply(text="abcdef", fail_after=3), Overloaded),
     "stalled midway": (Reply(text="abcdef", stall_after=3), Stalled),
+    "not a byte": (silent(), Stalled),
     "silent": (Reply(delay_seconds=60), Stalled),
     "only pings": (Reply(ping_for_ever_seconds=0.02), Stalled),
     "only empty events": (Reply(ping_for_ever_seconds=0.02, ping=b"data: {}\n\n"), Stalled),
@@ -303,7 +308,7 @@ async def test_a_server_that_repeats_the_key_does_not_get_it_into_the_message(
 async def test_nobody_listening_is_overloaded_and_may_be_tried_again() -> None:
     client = LLMClient(dialects=[Gemini(base_url="http://127.0.0.1:1")], keys=OneKey(), patience=QUICK)
     error = await failure_of(client, GEMINI)
-    assert isinstance(error, Overloaded)
+    assert type(error) is Overloaded
     assert error.retryable
 
 

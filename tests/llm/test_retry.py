@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from bottega.llm.errors import (
     AuthenticationFailed,
+    Disconnected,
     Interrupted,
     MalformedResponse,
     OutOfQuota,
@@ -28,9 +29,19 @@ def delay(
     return policy.next_delay(error, attempt=attempt, random=random)
 
 
-@pytest.mark.parametrize("kind", [RateLimited, Overloaded, Interrupted, MalformedResponse])
+@pytest.mark.parametrize("kind", [RateLimited, Overloaded])
 def test_what_may_pass_is_tried_again(kind: type[ProviderError]) -> None:
     assert delay(kind("x", provider="google")) == 0.5
+
+
+@pytest.mark.parametrize("kind", [Disconnected, Interrupted, MalformedResponse])
+def test_what_broke_on_its_way_is_asked_for_again_at_once_and_then_waited_for(kind: type[ProviderError]) -> None:
+    error = kind("x", provider="google")
+    assert [delay(error, attempt=n, random=lambda: 1.0) for n in (1, 2, 3, 4)] == [0.2, 2.0, 3.0, None]
+
+
+def test_what_broke_on_its_way_waits_as_long_as_it_is_told_to() -> None:
+    assert delay(Disconnected("x", provider="google", retry_after_seconds=2.0)) == 2.1
 
 
 @pytest.mark.parametrize("kind", [OutOfQuota, PaymentRequired, AuthenticationFailed, RequestRejected, Refused])

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.billing import ledger_sql as sql
@@ -242,8 +242,8 @@ async def sweep(session: AsyncSession, *, limit: int = 500) -> int:
 
     Expiry gives the reservation back; it does not forgive: a reply that arrives late is still settled, once.
     """
-    due = (await session.scalars(sql.EXPIRED, {"limit": limit})).all()
-    return await _release(session, hold_ids=due, state="expired", error_code="hold_expired")
+    due = (await session.execute(sql.EXPIRED, {"limit": limit})).all()
+    return await _release(session, holds=due, state="expired", error_code="hold_expired")
 
 
 async def available(session: AsyncSession, *, user_id: int) -> Decimal:
@@ -259,15 +259,19 @@ async def has_started(at: Execution, *, operation_key: str) -> bool:
 
 async def orphan_started(session: AsyncSession, *, operation_key: str) -> int:
     """Give up the calls an earlier claim of this step had started, and return how many there were."""
-    due = (await session.scalars(sql.STARTED_BEFORE, {"operation_key": operation_key})).all()
-    return await _release(session, hold_ids=due, state="voided", error_code="claim_lost")
+    due = (await session.execute(sql.STARTED_BEFORE, {"operation_key": operation_key})).all()
+    return await _release(session, holds=due, state="voided", error_code="claim_lost")
 
 
-async def _release(session: AsyncSession, *, hold_ids: Sequence[uuid.UUID], state: str, error_code: str) -> int:
-    if not hold_ids:
-        return 0
-    given = {"hold_ids": list(hold_ids), "state": state, "error_code": error_code}
-    return len((await session.execute(sql.RELEASE, given)).all())
+async def _release(session: AsyncSession, *, holds: Sequence[Row[Any]], state: str, error_code: str) -> int:
+    theirs: dict[int, list[uuid.UUID]] = {}
+    for hold in holds:
+        theirs.setdefault(hold.user_id, []).append(hold.id)
+    released = 0
+    for _, hold_ids in sorted(theirs.items()):  # people are locked in one order
+        given = {"hold_ids": hold_ids, "state": state, "error_code": error_code}
+        released += len((await session.execute(sql.RELEASE, given)).all())
+    return released
 
 
 async def _keep_limit(session: AsyncSession, *, call: Call, held: Hold) -> None:

@@ -2,6 +2,9 @@
 
 Locks are taken in one order everywhere: hold and call, then person, then the rest. Where a row is read `FOR UPDATE`
 inside a CTE it is read as the last writer left it, so amounts computed from it are right under any interleaving.
+A person's row is taken by one UPDATE a statement and read only as that UPDATE returns it: a statement that locks the
+newest version of a row and then updates it begins again at the version it saw first, and waits there for whoever waits
+for it. What was charged is therefore left in the row, `credit_last_charge`, for RETURNING to read.
 A person is locked without the key (`NO KEY`): whoever updates a row that refers to them twice checks that they exist,
 and would wait for us while we wait for that row.
 """
@@ -102,29 +105,29 @@ WITH call AS (
     WHERE api_key_usage.id = :usage_id
       AND (status = 'started' OR (status = 'orphan' AND credit_holds.state = 'expired'))
     FOR UPDATE OF credit_holds, api_key_usage
-), bill AS (
-    SELECT users.id AS user_id, credit_balance, reserved,
-           LEAST(CAST(:credits AS numeric), reserved + GREATEST(credit_balance - credit_held, 0)) AS charged
-    FROM users JOIN call ON users.id = call.user_id
-    FOR NO KEY UPDATE OF users
 ), released AS (
     UPDATE credit_holds SET state = 'settled', resolved_at = now()
     FROM call WHERE credit_holds.id = hold_id AND state = 'open'
 ), person AS (
     UPDATE users
-    SET credit_balance = users.credit_balance - charged, credit_held = credit_held - reserved, updated_at = now()
-    FROM bill WHERE users.id = bill.user_id
+    SET (credit_balance, credit_last_charge) = (
+            SELECT credit_balance - charge, charge FROM (
+                SELECT LEAST(CAST(:credits AS numeric), reserved + GREATEST(credit_balance - credit_held, 0)) AS charge
+            ) AS bill
+        ), credit_held = credit_held - reserved, updated_at = now()
+    FROM call WHERE users.id = call.user_id
+    RETURNING credit_balance, credit_last_charge AS charged
 ), project AS (
     UPDATE projects SET actual_credit_cost = actual_credit_cost + charged
-    FROM call, bill WHERE projects.id = call.project_id AND charged > 0
+    FROM call, person WHERE projects.id = call.project_id AND charged > 0
 ), entry AS (
     INSERT INTO credit_transactions (
         user_id, project_id, api_key_usage_id, transaction_type, credits_amount, balance_after, idempotency_key,
         real_cost_associated_usd
     )
-    SELECT call.user_id, call.project_id, call.id, 'usage_deduction', -charged, credit_balance - charged,
+    SELECT call.user_id, call.project_id, call.id, 'usage_deduction', -charged, credit_balance,
            'usage:' || call.id, :cost_usd
-    FROM call, bill WHERE charged > 0
+    FROM call, person WHERE charged > 0
 ), settled AS (
     UPDATE api_key_usage
     SET status = 'settled', credits_charged = charged, credits_unbilled = CAST(:credits AS numeric) - charged,
@@ -135,9 +138,9 @@ WITH call AS (
         api_key_id = CAST(:key_id AS uuid),
         provider_request_id = COALESCE(CAST(:request_id AS text), provider_request_id),
         response_time_ms = :response_time_ms, error_code = NULL, cost_due_at = NULL
-    FROM call, bill WHERE api_key_usage.id = call.id
+    FROM call, person WHERE api_key_usage.id = call.id
 )
-SELECT charged, CAST(:credits AS numeric) - charged AS unbilled FROM bill
+SELECT charged, CAST(:credits AS numeric) - charged AS unbilled FROM person
 """)
 
 # A call that somebody else gave up may still learn what it cost, when the worker that was written off comes back.
@@ -182,7 +185,7 @@ WHERE id = :usage_id AND status IN ('started', 'orphan') AND provider_request_id
 FIRST_RESULT = text("SELECT credits_charged, credits_unbilled FROM api_key_usage WHERE id = :usage_id")
 
 EXPIRED = text("""
-SELECT credit_holds.id FROM api_key_usage JOIN credit_holds ON credit_holds.id = hold_id
+SELECT credit_holds.id, credit_holds.user_id FROM api_key_usage JOIN credit_holds ON credit_holds.id = hold_id
 WHERE credit_holds.state = 'open' AND expires_at <= now() ORDER BY credit_holds.id LIMIT :limit
 FOR UPDATE OF credit_holds, api_key_usage SKIP LOCKED
 """)
@@ -195,11 +198,12 @@ SELECT EXISTS (
 """)
 
 STARTED_BEFORE = text("""
-SELECT credit_holds.id FROM api_key_usage JOIN credit_holds ON credit_holds.id = hold_id
+SELECT credit_holds.id, credit_holds.user_id FROM api_key_usage JOIN credit_holds ON credit_holds.id = hold_id
 WHERE operation_key = :operation_key AND status = 'started' AND credit_holds.state = 'open'
 ORDER BY credit_holds.id FOR UPDATE OF credit_holds, api_key_usage
 """)
 
+# Of one person: those of several wait for each other in no order.
 RELEASE = text("""
 WITH due AS (
     UPDATE credit_holds SET state = :state, resolved_at = now()
@@ -210,11 +214,9 @@ WITH due AS (
     FROM due WHERE hold_id = due.id AND status = 'started'
 ), freed AS (
     SELECT user_id, sum(credits_amount) AS credits FROM due GROUP BY user_id
-), locked AS (
-    SELECT id FROM users WHERE id IN (SELECT user_id FROM freed) ORDER BY id FOR NO KEY UPDATE
-), people AS (
+), person AS (
     UPDATE users SET credit_held = credit_held - credits, updated_at = now()
-    FROM freed JOIN locked ON locked.id = freed.user_id WHERE users.id = freed.user_id
+    FROM freed WHERE users.id = freed.user_id
 )
 SELECT id FROM due
 """)

@@ -33,6 +33,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.util import greenlet_spawn
 
 FAULTS = (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)  # of a database out of reach
+_CONFLICTS = frozenset({"40001", "40P01"})  # a serialization failure, a deadlock
 _NOTES = "notes"
 _open: ContextVar[int] = ContextVar("open_transactions", default=0)
 
@@ -43,6 +44,11 @@ _TURN_SECONDS = 300.0  # to wait for a connection: where a thousand want one, a 
 def transaction_open() -> bool:
     """Tell whether this task is inside a database transaction."""
     return _open.get() > 0
+
+
+def is_conflict(error: Exception) -> bool:
+    """Tell whether the database undid a transaction only because of another that ran beside it."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _CONFLICTS
 
 
 def note(session: AsyncSession, what: Hashable) -> None:

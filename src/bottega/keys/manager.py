@@ -1,7 +1,9 @@
 """Which provider key the next call uses: of the environment, of the kept pool, or a person's own.
 
 Limits belong to an account or project, not to a key: keys that share one have the same quota group, and a 429 for one
-of them rests them all. Groups take turns, and so do the keys within a group. A refused key is not used again; an
+of them rests them all. A rest whose length nobody said begins short and doubles: once for each time that the limit is
+met again, not for each of the calls that were under way and met it together. Whoever waits for a rest to end comes back
+at a moment of their own. Groups take turns, and so do the keys within a group. A refused key is not used again; an
 account without credit stops its whole provider for a while, because no other key would help. Whoever owns keys pays
 with them alone: when they are refused, resting or gone, the call fails and says so, and the platform's are not touched.
 Rests and refusals of kept keys stand in their rows, for every process and after a restart; those of the environment's
@@ -9,6 +11,7 @@ keys last as long as the process. A secret leaves only inside a lease: everythin
 fingerprint.
 """
 
+import secrets
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +31,9 @@ from bottega.llm.errors import AuthenticationFailed, OutOfQuota, PaymentRequired
 
 T = TypeVar("T")
 KeyName = str | uuid.UUID  # the fingerprint of a key of the environment, the row of a kept one
+SPREAD = 0.2  # of a wait, at most, is added to it
 log = structlog.get_logger()
+_luck = secrets.SystemRandom().random
 
 
 class KeysResting(RateLimited):
@@ -63,7 +68,7 @@ class PooledKey:
 class Rest:
     """How long keys rest, in seconds, where the provider does not say, and the longest it may say."""
 
-    rate_limited: float = 5.0  # doubles with every 429 in a row
+    rate_limited: float = 1.0  # doubles with every 429 in a row
     rate_limited_cap: float = 60.0
     out_of_quota: float = 3600.0
     no_credit: float = 300.0
@@ -125,8 +130,10 @@ class APIKeyManager:
         wait_seconds: float = 10.0,
         rest: Rest | None = None,
         clock: Clock | None = None,
+        random: Callable[[], float] = _luck,
     ) -> None:
         self._clock = clock or SystemClock()
+        self._random = random
         self._rest = rest or Rest()
         self._wait_seconds = wait_seconds
         self._shelf = shelf
@@ -158,7 +165,8 @@ class APIKeyManager:
                 raise pool.unreadable or _all_refused(provider, owner)
             if soonest.rests_until > give_up_at:
                 raise _resting(provider, owner, soonest, now)
-            await self._clock.sleep(soonest.rests_until - now)
+            left = soonest.rests_until - now
+            await self._clock.sleep(left + self._random() * left * SPREAD)
 
     async def report_success(self, key: LeasedKey) -> None:
         if (known := self._find(key)) is not None:
@@ -179,9 +187,7 @@ class APIKeyManager:
         elif isinstance(error, PaymentRequired):
             await self._stop_for_credit(key, known, error)
         elif isinstance(error, RateLimited | OutOfQuota):
-            seconds = self._rest_seconds(error, known.group)
-            known.group.strikes += 1
-            await self._let_rest(known.group.keys, seconds=seconds, error=error)
+            await self._limit(known, error)
             soonest = _soonest(self._pools[key.provider, key.owner])
             error.another_key_ready = soonest is not None and soonest.rests_until <= self._clock.monotonic()
 
@@ -200,6 +206,15 @@ class APIKeyManager:
         pool.closed_until = max(pool.closed_until, self._clock.monotonic() + self._rest.no_credit)
         kept = [other for other in pool.keys.values() if isinstance(other.name, uuid.UUID)]
         await self._let_rest(kept, seconds=self._rest.no_credit, error=error)
+
+    async def _limit(self, known: _Key, error: ProviderError) -> None:
+        """Let the group rest; calls that were under way and meet the same limit while it does make nothing longer."""
+        seconds = self._rest_seconds(error, known.group)
+        is_met_again = known.rests_until <= self._clock.monotonic()
+        if is_met_again:
+            known.group.strikes += 1
+        if is_met_again or isinstance(error, OutOfQuota) or error.retry_after_seconds is not None:
+            await self._let_rest(known.group.keys, seconds=seconds, error=error)
 
     async def _let_rest(self, keys: Sequence[_Key], *, seconds: float, error: ProviderError) -> None:
         until = self._clock.monotonic() + seconds

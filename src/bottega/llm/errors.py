@@ -4,7 +4,8 @@
       RateLimited          429; `retry_after_seconds` where the provider said it
       OutOfQuota           a daily or spend quota: waiting a little is useless
         PaymentRequired    402: the account has no credit, whichever key asks
-      Overloaded           500, 502, 503, 529, connection refused or reset
+      Overloaded           500, 502, 503, 529, connection refused
+        Disconnected       the connection was lost before the answer began
       Stalled              no first byte in time, or no progress in time
       Interrupted          the stream ended without a finish; `partial` is what had arrived
       AuthenticationFailed 401, 403
@@ -71,6 +72,10 @@ class PaymentRequired(OutOfQuota):
 class Overloaded(ProviderError):
     code = "overloaded"
     retryable = True
+
+
+class Disconnected(Overloaded):
+    code = "disconnected"
 
 
 class Stalled(ProviderError):

@@ -23,6 +23,7 @@ from bottega.core.errors import AppError
 from bottega.llm.dialect import tokens_in
 from bottega.llm.errors import (
     AuthenticationFailed,
+    Disconnected,
     Interrupted,
     MalformedResponse,
     OutOfQuota,
@@ -42,6 +43,7 @@ ERRORS: Mapping[str, type[ProviderError]] = {
     kind.code: kind
     for kind in (
         AuthenticationFailed,
+        Disconnected,
         Interrupted,
         MalformedResponse,
         OutOfQuota,

@@ -1,7 +1,8 @@
 """HTTP to providers: one pooled client, no redirects, nothing compressed, nothing unbounded.
 
 A server may send gigabytes or a single endless line; bodies and events have limits here. What goes wrong on the way is
-told as a ProviderError: before the answer began it is Overloaded (nothing was heard), after that Interrupted.
+told as a ProviderError: before the answer began it is Overloaded (nobody was reached) or Disconnected (nothing was
+heard), after that Interrupted.
 How long to wait is the caller's business.
 """
 
@@ -15,7 +16,7 @@ import httpx2
 
 from bottega.core.clock import Clock
 from bottega.llm.dialect import HttpAsk, HttpFault
-from bottega.llm.errors import Interrupted, MalformedResponse, Overloaded, RequestRejected
+from bottega.llm.errors import Disconnected, Interrupted, MalformedResponse, Overloaded, RequestRejected
 from bottega.llm.sse import EventParser, EventTooLong
 
 OK = 200
@@ -56,6 +57,10 @@ class Wire:
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
             raise RequestRejected(
                 f"'{ask.url}' is not an http(s) address: check the base URL.", provider=provider
+            ) from error
+        except (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError) as error:
+            raise Disconnected(
+                f"{provider} hung up before it answered ({_cause(error)}); try again.", provider=provider
             ) from error
         except httpx2.HTTPError as error:
             raise Overloaded(

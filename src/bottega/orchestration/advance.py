@@ -13,12 +13,14 @@ from decimal import Decimal
 from enum import StrEnum
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.billing.ledger import has_started, orphan_started
 from bottega.billing.metering import MeteredLLM, Metering
 from bottega.core.clock import Clock
 from bottega.core.log import bound
+from bottega.db.transaction import is_conflict
 from bottega.llm.errors import ProviderError
 from bottega.orchestration import journal, setbacks, settlement, situation, telling
 from bottega.orchestration.ceilings import Ceilings, WorkingTimeOver
@@ -34,6 +36,8 @@ from bottega.orchestration.state import RunState, StepKind, StopCode, TaskStatus
 from bottega.orchestration.steps.catalogue import EXECUTORS, lane_of, model_of
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench
 from bottega.telemetry import metrics
+
+_JOURNAL_ATTEMPTS = 4
 
 log = structlog.get_logger()
 
@@ -292,10 +296,20 @@ class Advancer:
     async def _journal(
         self, held: Claim, todo: Situation, step: Do, result: StepResult, meter: MeteredLLM, began: float
     ) -> Decimal:
-        """Journal the step with all that it made true; return the credits it was charged."""
+        """Journal the step with all that it made true; return the credits it was charged.
+
+        Its replies are paid for, so a transaction that another one undid is begun again before the step is given up.
+        """
         done = DoneStep(step=step, todo=todo, result=result, duration_ms=self._since(began))
-        async with self._database.transaction() as session:
-            return await settlement.record(session, held=held, done=done, meter=meter)
+        for others in reversed(range(_JOURNAL_ATTEMPTS)):
+            try:
+                async with self._database.transaction() as session:
+                    return await settlement.record(session, held=held, done=done, meter=meter)
+            except DBAPIError as error:
+                if not (others and is_conflict(error)):
+                    raise
+                log.warning("run.journal.again", step_no=todo.run.step_no)
+        raise AssertionError  # the last attempt returns or raises
 
     def _since(self, began: float) -> int:
         """Return the milliseconds since `began`."""

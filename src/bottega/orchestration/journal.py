@@ -80,6 +80,8 @@ class Entry:
 async def claim(at: Execution, *, run_id: uuid.UUID, owner: str, at_once: int = 100) -> Claim | None:
     """Take the lease of a run that is ready and due, or return None. Also to pause or cancel it, if that is desired.
 
+    A lease that ran out may be taken over at once, unless runners have left the run before: see `take_back`.
+
     `at_once` is how many runs of one person may be under way. Two claims at one moment may exceed it by one: it keeps
     people from crowding each other out, and no truth hangs on it.
     """
@@ -100,7 +102,7 @@ _CLAIM = text("""
 UPDATE runs SET lease_owner = :owner, lease_token = lease_token + 1, claims = claims + 1,
     lease_until = clock_timestamp() + CAST(:lease AS interval)
 WHERE id = :run_id AND state = 'ready' AND wake_at <= clock_timestamp()
-  AND (lease_until IS NULL OR lease_until < clock_timestamp())
+  AND (lease_until IS NULL OR lease_until < clock_timestamp() AND claims < 2)
   AND (
     SELECT count(*) FROM runs AS other
     WHERE other.user_id = runs.user_id AND other.lease_owner IS NOT NULL AND other.lease_until > clock_timestamp()
@@ -133,6 +135,31 @@ WITH held AS (
 )
 SELECT held.id, held.token, CASE WHEN runs.lease_token = held.token THEN runs.desired END AS desired
 FROM held LEFT JOIN runs ON runs.id = held.id
+""")
+
+
+async def take_back(at: Execution, *, owner: str | None = None) -> None:
+    """Take back the leases of an owner that died, or of whoever let one run out.
+
+    A run that was left twice in a row waits before it is claimed again: longer each time, and each run for a time of
+    its own. One that kills its runners is soon alone with them, and those that were merely there get on in between.
+    A death that several runs shared counts half against each.
+    """
+    await at.execute(_TAKE_BACK, {"owner": owner})
+
+
+_TAKE_BACK = text("""
+WITH left_behind AS (
+    SELECT id, lease_token, count(*) OVER (PARTITION BY lease_owner) > 1 AS is_shared FROM runs
+    WHERE lease_owner IS NOT NULL
+      AND (lease_owner = CAST(:owner AS text) OR CAST(:owner AS text) IS NULL AND lease_until < clock_timestamp())
+)
+UPDATE runs SET lease_owner = NULL, lease_until = NULL, claims = CASE WHEN is_shared THEN claims - 0.5 ELSE claims END,
+    wake_at = GREATEST(wake_at, clock_timestamp() + make_interval(
+        secs => CASE WHEN claims < 2 THEN 0 ELSE (0.5 + random()) * 2 ^ LEAST(claims - 1, 5) END))
+FROM left_behind
+WHERE runs.id = left_behind.id AND runs.lease_token = left_behind.lease_token
+  AND (lease_owner = CAST(:owner AS text) OR CAST(:owner AS text) IS NULL AND lease_until < clock_timestamp())
 """)
 
 

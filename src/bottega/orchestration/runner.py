@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import structlog
-from sqlalchemy import func, select, text, update
+from sqlalchemy import false, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from bottega.core.clock import Clock
 from bottega.db.transaction import Database
-from bottega.orchestration import funding
+from bottega.orchestration import funding, journal
 from bottega.orchestration.advance import Advanced, Advancer, Shift
 from bottega.orchestration.doorbell import Lane
 from bottega.orchestration.events import Announce, DrivenElsewhere, InLine
@@ -67,6 +67,7 @@ class _Due:
     state: RunState
     wait_seconds: float
     lease_owner: str | None
+    lease_runs: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +106,9 @@ class InProcessRunner:
             if due.state is not RunState.READY:
                 return due.state
             if due.lease_owner and is_dead(due.lease_owner):
-                await self._evict(due.lease_owner)
+                await journal.take_back(self._database.autocommit, owner=due.lease_owner)
+            elif due.lease_owner and not due.lease_runs:
+                await journal.take_back(self._database.autocommit)
             elif due.lease_owner:
                 if not was_told:
                     self._announce(DrivenElsewhere())
@@ -182,7 +185,7 @@ class InProcessRunner:
         """Set going what nobody rings for: runs whose credits came back, and those of the dead."""
         try:
             await self._wake_funded()
-            await self._evict_dead()
+            await self._take_back()
         except (OSError, SQLAlchemyError) as error:
             log.warning("runner.patrol.missed", reason=str(error))
 
@@ -195,23 +198,20 @@ class InProcessRunner:
 
     async def _due(self, run_id: uuid.UUID) -> _Due:
         wait = func.extract("epoch", Run.wake_at - func.clock_timestamp())
-        statement = select(Run.state, wait, Run.lease_owner).where(Run.id == run_id)
+        lease_runs = func.coalesce(Run.lease_until > func.clock_timestamp(), false())
+        statement = select(Run.state, wait, Run.lease_owner, lease_runs).where(Run.id == run_id)
         async with self._database.reading() as session:
-            state, seconds, owner = (await session.execute(statement)).one()
-        return _Due(state=RunState(state), wait_seconds=float(seconds), lease_owner=owner)
+            state, seconds, owner, runs = (await session.execute(statement)).one()
+        return _Due(state=RunState(state), wait_seconds=float(seconds), lease_owner=owner, lease_runs=runs)
 
-    async def _evict_dead(self) -> None:
+    async def _take_back(self) -> None:
         owners = select(Run.lease_owner).where(Run.lease_owner.is_not(None)).distinct()
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             found = (await session.scalars(owners)).all()
         for owner in found:
             if owner is not None and is_dead(owner):
-                await self._evict(owner)
-
-    async def _evict(self, owner: str) -> None:
-        statement = update(Run).where(Run.lease_owner == owner)
-        async with self._database.transaction() as session:
-            await session.execute(statement.values(lease_until=None, lease_owner=None))
+                await journal.take_back(self._database.autocommit, owner=owner)
+        await journal.take_back(self._database.autocommit)
 
 
 # The longest wait first, but of nobody more than they may have under way: the rest of theirs must not fill the room.

@@ -15,6 +15,7 @@ from sqlalchemy import (
     DateTime,
     ForeignKey,
     Index,
+    Numeric,
     String,
     Text,
     UniqueConstraint,
@@ -54,7 +55,8 @@ class Run(Base):
     lease_owner: Mapped[str | None] = mapped_column(String(200))
     lease_token: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    claims: Mapped[int] = mapped_column(server_default=text("0"))  # since the last journaled step
+    # Since the last journaled step; one that ended with its runner and with other runs is a half.
+    claims: Mapped[float] = mapped_column(Numeric(7, 1, asdecimal=False), server_default=text("0"))
     failures: Mapped[int] = mapped_column(server_default=text("0"))  # provider failures since the last journaled step
     allowance_from: Mapped[int] = mapped_column(
         server_default=text("0")

@@ -26,6 +26,7 @@ class User(Base):
     email: Mapped[str | None] = mapped_column(String(255))
     credit_balance: Mapped[Decimal] = mapped_column(CREDITS, server_default=text("0"))
     credit_held: Mapped[Decimal] = mapped_column(CREDITS, server_default=text("0"))
+    credit_last_charge: Mapped[Decimal] = mapped_column(CREDITS, server_default=text("0"))  # for a settle to read back
     role: Mapped[str] = mapped_column(String(20), server_default="person")
     status: Mapped[str] = mapped_column(String(20), server_default="active")
     created_at: Mapped[CreatedAt]

@@ -155,6 +155,7 @@ def upgrade() -> None:
         sa.Column("email", sa.String(length=255), nullable=True),
         sa.Column("credit_balance", sa.Numeric(precision=20, scale=8), server_default=sa.text("0"), nullable=False),
         sa.Column("credit_held", sa.Numeric(precision=20, scale=8), server_default=sa.text("0"), nullable=False),
+        sa.Column("credit_last_charge", sa.Numeric(precision=20, scale=8), server_default=sa.text("0"), nullable=False),
         sa.Column("role", sa.String(length=20), server_default="person", nullable=False),
         sa.Column("status", sa.String(length=20), server_default="active", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -393,7 +394,9 @@ def upgrade() -> None:
         sa.Column("lease_owner", sa.String(length=200), nullable=True),
         sa.Column("lease_token", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("claims", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column(
+            "claims", sa.Numeric(precision=7, scale=1, asdecimal=False), server_default=sa.text("0"), nullable=False
+        ),
         sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("allowance_from", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("working_ms", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
