@@ -70,6 +70,9 @@ $(DEPLOY_TOOLS): $(UV) requirements/deploy.txt
 check-deploy: $(VENV)/.installed-dev $(DEPLOY_TOOLS) ## the image, compose and Kubernetes files, offline; wants kubectl or kustomize
 	@$(BIN)/pytest -q -m deploy tests/deploy
 
+bench-bot: $(VENV)/.installed-dev ## how soon the bot hears five hundred people, and how fast it may answer
+	@$(BIN)/python -m benchmarks.bot
+
 bench-ledger: $(VENV)/.installed-dev ## how many calls a second the ledger pays for, beside pgbench
 	@$(BIN)/python -m benchmarks.ledger $(PROCESSES)
 
@@ -104,4 +107,4 @@ lock: $(UV) ## rewrite the hash-pinned lock files
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help install develop demo run test chaos test-deep test-matrix test-mutations test-aider check-deploy bench-ledger bench-load bench-task check lint format types imports lock clean
+.PHONY: help install develop demo run test chaos test-deep test-matrix test-mutations test-aider check-deploy bench-bot bench-ledger bench-load bench-task check lint format types imports lock clean

@@ -5,7 +5,6 @@ limits on a clock that it is given: what comes too fast gets a 429 and is counte
 """
 
 import asyncio
-import itertools
 import math
 import re
 import time
@@ -16,18 +15,17 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import unquote
 
-import httpx2
 from tests.fakes import telegram_html
 from tests.fakes.http_server import HttpRequest, HttpResponse, HttpServer
 from tests.fakes.telegram_asking import Refusal, answer, asked_of, keyboard_of, text_of
 from tests.fakes.telegram_people import BOT, Chat, Group, Invoice, Message, Person
 from tests.fakes.telegram_stars import FakeTelegramStars
+from tests.fakes.telegram_updates import Updates
 
 TOKEN = "123456789:AAfake-token_of_a_bot_that_is_not_there"
 LONGEST_TEXT, LONGEST_CAPTION, LONGEST_NOTICE = 4096, 1024, 200
 LARGEST_UPLOAD, LARGEST_DOWNLOAD = 50 * 1024**2, 20 * 1024**2
 QUERY_SECONDS, CHECKOUT_SECONDS = 30.0, 10.0
-REDELIVERY_SECONDS = 0.05  # Telegram takes longer
 ACTIONS = {"typing", "upload_document", "choose_sticker", "find_location"}
 
 Json = dict[str, Any]
@@ -40,12 +38,6 @@ class Call:
     at: float
 
 
-@dataclass(slots=True, kw_only=True)
-class Webhook:
-    url: str
-    secret: str
-
-
 @dataclass
 class Limits:
     """All together in any second; a private chat after a burst, one a second; a group in any minute."""
@@ -55,32 +47,24 @@ class Limits:
     group: int = 20
 
 
-@dataclass(eq=False)
-class FakeTelegram:
+@dataclass(eq=False, kw_only=True)
+class FakeTelegram(Updates):
     clock: Callable[[], float] = time.monotonic
     limits: Limits | None = field(default_factory=Limits)
     largest_upload: int = LARGEST_UPLOAD
     largest_download: int = LARGEST_DOWNLOAD
     journal: list[Call] = field(default_factory=list)
     floods: int = 0
-    webhook: Webhook | None = None
-    allowed: list[str] | None = None
     commands: dict[str, list[Json]] = field(default_factory=dict)
     chats: dict[int, Chat] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     queries: dict[str, tuple[int, float]] = field(default_factory=dict)  # whose, and when it was asked
     checkouts: dict[str, "asyncio.Future[str | None]"] = field(default_factory=dict)
     stars: FakeTelegramStars = field(default_factory=FakeTelegramStars)
-    conflicts: int = 0  # of several who poll
-    poll_refusals: deque[Refusal] = field(default_factory=deque)  # answers to the next getUpdates
     refusals: deque[Refusal] = field(default_factory=deque)  # answers to the next calls
 
     def __post_init__(self) -> None:
-        self._numbers = itertools.count(1)
-        self._updates: list[Json] = []
-        self._changed = asyncio.Event()
-        self._poll: asyncio.Future[None] | None = None
-        self._pump: asyncio.Task[None] | None = None
+        super().__post_init__()
         self._server = HttpServer(self._handle)
         self._sent: deque[float] = deque()
 
@@ -91,9 +75,7 @@ class FakeTelegram:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pump is not None:
-            self._pump.cancel()
-            await asyncio.gather(self._pump, return_exceptions=True)
+        await self.stop_delivering()
         await self._server.__aexit__(kind, error, trace)
 
     @property
@@ -112,39 +94,9 @@ class FakeTelegram:
         self.chats[id] = group.chat
         return group
 
-    def number(self) -> int:
-        return next(self._numbers)
-
-    def deliver(self, kind: str, what: Json) -> int:
-        """Have the bot told, unless it does not want this kind; return the update's id."""
-        update_id = 870_000_000 + self.number()
-        if self.allowed is None or kind in self.allowed:
-            self.deliver_raw({"update_id": update_id, kind: what})
-        return update_id
-
-    def deliver_raw(self, update: Any) -> None:
-        """Deliver whatever it is: again, in another order, or not an update at all."""
-        self._updates.append(update)
-        self.has_news()
-
     def refuses_next(self, status: int, description: str = "", **parameters: int) -> None:
         """Answer the next call that is not getUpdates with an error."""
         self.refusals.append(Refusal(description or f"Error {status}", status=status, **parameters))
-
-    def refuses_next_poll(self, status: int, **parameters: int) -> None:
-        self.poll_refusals.append(Refusal(f"Error {status}", status=status, **parameters))
-
-    def has_news(self) -> None:
-        """Wake everybody who waits for something to happen here."""
-        news, self._changed = self._changed, asyncio.Event()
-        news.set()
-
-    async def news(self) -> None:
-        await self._changed.wait()
-
-    @property
-    def undelivered(self) -> int:
-        return len(self._updates)
 
     def calls(self, method: str) -> list[Json]:
         return [call.asked for call in self.journal if call.method == method]
@@ -166,13 +118,13 @@ class FakeTelegram:
 
     async def _result(self, method: str, asked: Json) -> object:
         if method == "getUpdates":
-            return await self._get_updates(asked)
+            return await self.get_updates(asked)
         if self.refusals:
             raise self.refusals.popleft()
         handlers: Mapping[str, Callable[[Json], object]] = {
             "getMe": lambda _: BOT,
-            "setWebhook": self._set_webhook,
-            "deleteWebhook": self._delete_webhook,
+            "setWebhook": self.set_webhook,
+            "deleteWebhook": self.delete_webhook,
             "sendMessage": self._send_message,
             "editMessageText": self._edit,
             "deleteMessage": self._delete,
@@ -188,74 +140,6 @@ class FakeTelegram:
         if handler is None:
             raise Refusal("Not Found", status=404)
         return handler(asked)
-
-    # -- how updates get to the bot ------------------------------------------------------------------
-
-    async def _get_updates(self, asked: Json) -> list[Any]:
-        if self.poll_refusals:
-            raise self.poll_refusals.popleft()
-        if self.webhook is not None:
-            raise Refusal(
-                "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook"
-                " first",
-                status=409,
-            )
-        if self._poll is not None and not self._poll.done():
-            self._poll.set_result(None)
-        mine = self._poll = asyncio.get_running_loop().create_future()
-        if "allowed_updates" in asked:
-            self.allowed = asked["allowed_updates"] or None
-        offset = int(asked.get("offset", 0))
-        self._updates = [u for u in self._updates if not _has_number(u) or u["update_id"] >= offset]
-        until = time.monotonic() + int(asked.get("timeout", 0))
-        while not self._updates and time.monotonic() < until:
-            waiting = asyncio.ensure_future(self.news())
-            await asyncio.wait({waiting, mine}, timeout=until - time.monotonic(), return_when="FIRST_COMPLETED")
-            waiting.cancel()
-            if mine.done():
-                self.conflicts += 1
-                raise Refusal(
-                    "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
-                    status=409,
-                )
-        mine.cancel()
-        return self._updates[: min(int(asked.get("limit", 100)), 100)]
-
-    def _set_webhook(self, asked: Json) -> bool:
-        if not re.fullmatch(r"https?://[^\s]+", str(asked.get("url"))):
-            raise Refusal("bad webhook: invalid URL")
-        if not re.fullmatch(r"[A-Za-z0-9_-]{0,256}", asked.get("secret_token", "")):
-            raise Refusal("secret token contains unallowed characters")
-        self.webhook = Webhook(url=asked["url"], secret=asked.get("secret_token", ""))
-        self.allowed = asked.get("allowed_updates", self.allowed)
-        if self._pump is None:
-            self._pump = asyncio.create_task(self._deliver_to_webhook())
-        return True
-
-    def _delete_webhook(self, asked: Json) -> bool:
-        self.webhook = None
-        if str(asked.get("drop_pending_updates")).lower() == "true":
-            self._updates.clear()
-        return True
-
-    async def _deliver_to_webhook(self) -> None:
-        """Post each update until it is taken, one after the other."""
-        async with httpx2.AsyncClient(trust_env=False) as client:
-            while True:
-                if self.webhook is None or not self._updates:
-                    await self.news()
-                    continue
-                update, hook = self._updates[0], self.webhook
-                headers = {"X-Telegram-Bot-Api-Secret-Token": hook.secret} if hook.secret else {}
-                try:
-                    answer = await client.post(hook.url, json=update, headers=headers, timeout=10)
-                    taken = answer.is_success
-                except httpx2.HTTPError:
-                    taken = False
-                if taken:
-                    self._updates.remove(update)
-                else:
-                    await asyncio.sleep(REDELIVERY_SECONDS)
 
     # -- what the bot says ---------------------------------------------------------------------------
 
@@ -406,7 +290,3 @@ def _wait(sent: deque[float], now: float, window: float, most: int) -> float:
     while sent and sent[0] <= now - window:
         sent.popleft()
     return sent[0] + window - now if len(sent) >= most else 0.0
-
-
-def _has_number(update: Any) -> bool:
-    return isinstance(update, dict) and type(update.get("update_id")) is int

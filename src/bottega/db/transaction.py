@@ -232,6 +232,10 @@ class Row:
     def __iter__(self) -> Any:
         return iter(self._record.values())
 
+    @property
+    def columns(self) -> Mapping[str, Any]:
+        return self._record
+
 
 _NAME = re.compile(r"(?<![:\w]):(\w+)")
 

@@ -16,7 +16,6 @@ from typing import Generic, NoReturn, Protocol, TypeVar
 
 import structlog
 from sqlalchemy import TextClause, text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.core.clock import Clock
@@ -64,11 +63,11 @@ class Worklist(Generic[R]):
             return []
         given = {"kinds": list(kinds), "at_most": at_most, "lease": timedelta(seconds=lease_seconds)}
         try:
-            async with self._database.transaction() as session:
-                return [self._read(**row) for row in (await session.execute(self._sql.claim, given)).mappings()]
+            found = await self._database.autocommit.execute(self._sql.claim, given)
         except FAULTS as error:
             log.warning("worklist.claim.missed", table=self._name, reason=type(error).__name__)
             return []
+        return [self._read(**row.columns) for row in found.all()]
 
     async def done(self, row: R) -> None:
         await self._note(self._sql.done, row)
@@ -80,25 +79,25 @@ class Worklist(Generic[R]):
         self, row: R, *, reason: str, then: Callable[[AsyncSession, R], Awaitable[None]] | None = None
     ) -> None:
         """Set a row aside for good, and do `then` in the same transaction: so it happens once."""
-        await self._note(self._sql.set_aside, row, then=then, reason=reason)
-
-    async def _note(
-        self,
-        statement: TextClause,
-        row: R,
-        *,
-        then: Callable[[AsyncSession, R], Awaitable[None]] | None = None,
-        **given: object,
-    ) -> None:
-        """Note what became of an attempt, unless a later one has begun. Unnoted, it is made again."""
-        values = {"id": row.id, "attempt": row.attempt, **given}
+        if then is None:
+            return await self._note(self._sql.set_aside, row, reason=reason)
         try:
             async with self._database.transaction() as session:
-                noted = (await session.execute(statement, values)).scalar_one_or_none()
-                if then is not None and noted is not None:
+                given = {"id": row.id, "attempt": row.attempt, "reason": reason}
+                if (await session.execute(self._sql.set_aside, given)).scalar_one_or_none() is not None:
                     await then(session, row)
         except FAULTS as error:
-            log.warning("worklist.unnoted", table=self._name, row_id=row.id, reason=type(error).__name__)
+            self._warn(row, error)
+
+    async def _note(self, statement: TextClause, row: R, **given: object) -> None:
+        """Note what became of an attempt, unless a later one has begun. Unnoted, it is made again."""
+        try:
+            await self._database.autocommit.execute(statement, {"id": row.id, "attempt": row.attempt, **given})
+        except FAULTS as error:
+            self._warn(row, error)
+
+    def _warn(self, row: R, error: Exception) -> None:
+        log.warning("worklist.unnoted", table=self._name, row_id=row.id, reason=type(error).__name__)
 
 
 class Hands(Generic[R]):
@@ -202,7 +201,7 @@ class _Statements:
             FROM due WHERE {table}.id = due.id
             RETURNING {table}.id, {shape.brings}, payload, attempts AS attempt
             """  # noqa: S608  # of our own words
-        ).columns(payload=JSONB)
+        )
         self.done = text(f"UPDATE {table} SET {shape.done_at} = clock_timestamp() WHERE {is_mine}")  # noqa: S608
         self.set_aside = text(
             f"UPDATE {table} SET refused_at = clock_timestamp(), refusal = :reason WHERE {is_mine}"  # noqa: S608
