@@ -5,6 +5,7 @@ import itertools
 import re
 import time
 from collections import deque
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,8 +62,9 @@ class Updates:
         news, self._changed = self._changed, asyncio.Event()
         news.set()
 
-    async def news(self) -> None:
-        await self._changed.wait()
+    def news(self) -> Awaitable[object]:
+        """Return what ends with the next news after this call, whenever it is awaited."""
+        return self._changed.wait()
 
     @property
     def undelivered(self) -> int:

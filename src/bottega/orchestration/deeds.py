@@ -55,6 +55,27 @@ async def once(
     return projects
 
 
+async def find(session: AsyncSession, *, user_id: int, key: str) -> Projects | None:
+    """Return what came of this person's deed of this key; None where there is none."""
+    done = select(Deed.projects).where(Deed.user_id == user_id, Deed.idempotency_key == _checked(key))
+    found: Sequence[str] | None = (await session.scalars(done)).one_or_none()
+    return None if found is None else tuple(map(uuid.UUID, found))
+
+
+async def note_done(session: AsyncSession, *, user_id: int, key: str) -> None:
+    """Note a deed of which nothing is left to be done and nothing is returned."""
+    await session.execute(_NOTE, {"user_id": user_id, "key": _checked(key)})
+
+
+_NOTE = text(
+    """
+    INSERT INTO deeds (user_id, idempotency_key)
+    SELECT id, :key FROM users WHERE id = :user_id AND status <> 'deleted'
+    ON CONFLICT DO NOTHING
+    """
+)
+
+
 async def _result(session: AsyncSession, *, user_id: int, key: str) -> Projects:
     done = select(Deed.projects).where(Deed.user_id == user_id, Deed.idempotency_key == key)
     found: Sequence[str] = (await session.scalars(done)).one()

@@ -52,9 +52,9 @@ def bot_settings(
 
 @asynccontextmanager
 async def a_bot(
-    settings: Settings, *, llm: Gateway | Mapping[str, str], is_driving: bool = True, edit_seconds: float = 0.05
+    settings: Settings, *, llm: Gateway | Mapping[str, str], edit_seconds: float = 0.05
 ) -> AsyncIterator[Bot]:
-    """Let a bot hear, answer and tell while the block runs, and, where it `is_driving`, build."""
+    """Let a bot hear, answer, tell and build while the block runs."""
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         gateway = scripted(llm) if isinstance(llm, Mapping) else llm
@@ -66,11 +66,9 @@ async def a_bot(
         conversation, narrator = Conversation(house=house), Narrator(house=house, edit_seconds=edit_seconds)
         app.database.hear(narrator.hear)
         chores = [
+            Chore(name="runs", every_seconds=1, work=lambda: app.runner.patrol(every_seconds=0.05)),
             *wire_chores(app, wire=wire, handler=conversation, clock=clock),
             Chore(name="what projects do", every_seconds=1, work=narrator.work),
         ]
-        if is_driving:
-            patrol = lambda: app.runner.patrol(every_seconds=0.05)  # noqa: E731
-            chores.append(Chore(name="runs", every_seconds=1, work=patrol))
         await stack.enter_async_context(doing(chores, clock=clock))
         yield Bot(app=app, house=house, conversation=conversation, narrator=narrator)

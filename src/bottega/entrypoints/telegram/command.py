@@ -79,7 +79,7 @@ async def talking(app: App, *, wire: Wire, clock: Clock) -> AsyncIterator[None]:
         conversing(app, wire=wire, clock=clock) as chores,
         doing((app.going_on, *chores, *app.chores), clock=clock),
     ):
-        await register_webhook(app, wire=wire)
+        await register_webhook(app, wire=wire, clock=clock)
         yield
 
 

@@ -3,9 +3,11 @@
 This is the bot's own composition, as `serve.py` is the server's: `bootstrap` stands below the entry points.
 """
 
-from collections.abc import AsyncIterator
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
@@ -30,6 +32,8 @@ from bottega.entrypoints.telegram.words import words_for
 from bottega.orchestration.forgetting import Forgetting
 from bottega.orchestration.inbox import Clerk, Inbox
 from bottega.orchestration.outbox import Postman, TryLater
+
+T = TypeVar("T")
 
 RECIPIENTS_AT_ONCE = 200  # most of them wait for their turn
 CHATS_AT_ONCE = 64
@@ -71,20 +75,21 @@ async def open_wire(app: App, *, clock: Clock, limits: Limits | None = None) -> 
     api = BotApi(token=token, base_url=settings.telegram_api_base_url)
     inbox = Inbox(database=app.database, source=SOURCE)
     try:
-        me = await _known(api, clock=clock)
+        me = await _reached(api.me, clock=clock)
         yield Wire(api=api, me=me, voice=Voice(api=api, pacer=Pacer(clock=clock, limits=limits)), inbox=inbox)
     finally:
         await inbox.close()
         await api.close()
 
 
-async def _known(api: BotApi, *, clock: Clock) -> Me:
+async def _reached(call: Callable[[], Awaitable[T]], *, clock: Clock) -> T:
+    """Return what Telegram says, as soon as it says anything."""
     wait = PAUSE_SECONDS
     while True:
         try:
-            return await api.me()
+            return await call()
         except TryLater as error:
-            log.warning("telegram.unknown", reason=error.message, seconds=wait)
+            log.warning("telegram.waits", reason=error.message, seconds=wait)
         await clock.sleep(wait)
         wait = min(2 * wait, LONGEST_PAUSE_SECONDS)
 
@@ -154,8 +159,10 @@ def _apology(incoming: Incoming) -> Say:
     return words_for(incoming.person.language).faults.set_aside(error_id=str(incoming.update_id))
 
 
-async def register_webhook(app: App, *, wire: Wire) -> None:
-    """Have Telegram deliver to us. Raise Later, Unreachable; Refused for an address that it does not take."""
+async def register_webhook(app: App, *, wire: Wire, clock: Clock) -> None:
+    """Have Telegram deliver to us, where it is to. Raise Rejected for an address that it does not take."""
     settings = app.settings.telegram
-    if settings.webhook_address is not None:
-        await wire.api.set_webhook(url=settings.webhook_address, secret=secret_for(settings))
+    if settings.webhook_address is None:
+        return
+    register = functools.partial(wire.api.set_webhook, url=settings.webhook_address, secret=secret_for(settings))
+    await _reached(register, clock=clock)

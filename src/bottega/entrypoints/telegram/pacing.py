@@ -5,6 +5,7 @@ limit is a bucket that holds `burst` and is refilled at `each_second`. It is one
 hear of each other by Telegram's 429.
 """
 
+import asyncio
 from dataclasses import dataclass, field
 
 from bottega.core.clock import Clock
@@ -31,16 +32,26 @@ class Pacer:
     def __init__(self, *, clock: Clock, limits: Limits | None = None) -> None:
         self._clock = clock
         self._limits = limits or Limits()
+        self._door = asyncio.Lock()  # one at a time: after a stall, those who overslept would all go at once
+        self._queued = 0
         self._full_at: dict[int | None, float] = {}  # when each bucket will be full; None is everybody's
 
     async def turn(self, chat_id: int) -> None:
         """Wait until one message may go to the chat. Nobody waits for a chat that has to."""
         await self._clock.sleep(self._taken(chat_id, self._of(chat_id)))
-        await self._clock.sleep(self._taken(None, self._limits.overall))
+        self._queued += 1
+        try:
+            async with self._door:
+                await self._clock.sleep(self._wait(None, self._limits.overall))
+                self._taken(None, self._limits.overall)
+        finally:
+            self._queued -= 1
 
     def wait_seconds(self, chat_id: int) -> float:
         """Return how long a turn asked for now would take to come."""
-        return max(self._wait(chat_id, self._of(chat_id)), self._wait(None, self._limits.overall))
+        overall = self._limits.overall
+        queue = max(0, self._queued - 1) / overall.each_second
+        return max(self._wait(chat_id, self._of(chat_id)), self._wait(None, overall) + queue)
 
     def pause(self, chat_id: int, *, seconds: float) -> None:
         """Let a chat rest, because Telegram asked for it."""

@@ -33,6 +33,10 @@ async def hear(turn: Turn, text: str, *, reply_to: RepliedTo | None = None, is_f
         return await turn.say(turn.words.people.too_long(most_bytes=MAX_BRIEF_BYTES))
     if not text:
         return await turn.say(turn.words.people.fits_nothing())
+    if (done := await turn.done_before()) is not None:  # whoever did it was killed before the end of the turn
+        async with turn.house.database.transaction() as session:
+            await chats.begin_in(session, turn.talk, project_id=done)
+        return await ask_next(turn, done)
     if typed := messages.named(text):
         return await _obey_typed(turn, text, project_id=typed.project_id)
     if turn.talk.expects is not None and not is_forwarded and await _expected(turn, text):

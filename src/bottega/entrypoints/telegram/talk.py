@@ -55,13 +55,15 @@ class Conversation:
         if not self._house.rules.lets_in(incoming.person.id) and not isinstance(incoming, StarsPaid):
             return await self._turn_away(incoming)
         turn = await self._turn(incoming)
+        if await turn.was_taken():
+            return None
         try:
             await self._take(turn)
         except TryLater:
             raise
         except AppError as error:
             await turn.settle(turn.words.faults.of(error, project_id=turn.talk.project_id))
-        return None
+        return await turn.note_taken()
 
     async def _take(self, turn: Turn) -> None:
         match turn.incoming:

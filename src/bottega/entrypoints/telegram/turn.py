@@ -10,7 +10,7 @@ from bottega.entrypoints.telegram.house import House
 from bottega.entrypoints.telegram.sending import post_say
 from bottega.entrypoints.telegram.types import Incoming, Say
 from bottega.entrypoints.telegram.words import Words, words_for
-from bottega.orchestration import chats
+from bottega.orchestration import chats, deeds
 from bottega.orchestration.chats import Expects, Talk
 
 
@@ -36,6 +36,21 @@ class Turn:
     def speaking(self, language: str) -> "Turn":
         """Return the turn as it is in another language."""
         return replace(self, words=words_for(language))
+
+    async def was_taken(self) -> bool:
+        """Tell whether this turn came to its end before: what its words would mean by now is another thing."""
+        async with self.house.database.transaction() as session:
+            return await deeds.find(session, user_id=self.user_id, key=f"{self.key}:taken") is not None
+
+    async def note_taken(self) -> None:
+        async with self.house.database.transaction() as session:
+            await deeds.note_done(session, user_id=self.user_id, key=f"{self.key}:taken")
+
+    async def done_before(self) -> uuid.UUID | None:
+        """Return the project that the engine has done this turn's command on, where only the rest is missing."""
+        async with self.house.database.transaction() as session:
+            projects = await deeds.find(session, user_id=self.user_id, key=self.key)
+        return projects[0] if projects else None
 
     async def say(self, say: Say, *, part: str = "answer") -> None:
         """Answer, in a message of its own. Answers of one turn differ in `part`."""
