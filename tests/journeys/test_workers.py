@@ -317,6 +317,7 @@ async def test_a_rolling_restart_with_a_hundred_runs_in_flight_loses_nothing(flo
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_a_database_stopped_at_once_in_the_middle_of_steps_is_gone_on_with(
     tmp_path: Path, redis: RedisServer
 ) -> None:

@@ -101,6 +101,43 @@ def test_of_many_writers_at_once_exactly_one_moves_main(repository: ProjectRepos
         head = winners[0]
 
 
+def test_a_repository_that_was_being_made_when_its_writer_was_killed_does_not_stop_the_next(
+    repository: ProjectRepository, tmp_path: Path
+) -> None:
+    half = tmp_path / "deep" / ".project.git-killed" / "new"
+    half.mkdir(parents=True)
+    (half / "config.lock").touch()
+    first, second = two_commits(repository)
+    assert [entry.sha for entry in repository.log()] == [second, first]
+    assert {path.name for path in (tmp_path / "deep").iterdir()} == {"project.git", ".project.git-killed"}
+
+
+def test_many_who_make_a_repository_at_once_make_one(tmp_path: Path) -> None:
+    together = Barrier(8)
+
+    def commit() -> str:
+        together.wait()
+        repository = ProjectRepository(tmp_path / "project.git")
+        return repository.commit(files=FIRST, message="Store notes", at=AT, parent=None)
+
+    with ThreadPoolExecutor(8) as pool:
+        shas = {future.result() for future in [pool.submit(commit) for _ in range(8)]}
+    assert len(shas) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["project.git"]
+
+
+@pytest.mark.parametrize("back_to", ["first", "nothing"])
+def test_the_lock_of_a_killed_writer_does_not_stop_a_rewind(
+    back_to: str, repository: ProjectRepository, tmp_path: Path
+) -> None:
+    first, _ = two_commits(repository)
+    lock = tmp_path / "deep" / "project.git" / "refs" / "heads" / "main.lock"
+    lock.write_text("half a")
+    repository.rewind(to=first if back_to == "first" else None)
+    assert repository.head() == (first if back_to == "first" else None)
+    assert not lock.exists()
+
+
 def test_the_lock_of_a_killed_writer_does_not_stop_the_next(repository: ProjectRepository, tmp_path: Path) -> None:
     first = repository.commit(files=FIRST, message="Store notes", at=AT, parent=None)
     lock = tmp_path / "deep" / "project.git" / "refs" / "heads" / "main.lock"

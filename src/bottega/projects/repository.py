@@ -12,7 +12,7 @@ so threads and processes may use the same path.
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,12 +93,16 @@ class ProjectRepository:
     def rewind(self, *, to: str | None) -> None:
         """Put `main` where the database says it is: a commit that was made but never journaled is forgotten."""
         repo = self._open() or self._create()
-        if to is None:
-            if _MAIN in repo.references:
+        if to is not None:
+            _commit(repo, to)
+
+        def put() -> None:
+            if to is not None:
+                repo.references.create(_MAIN, to, force=True)
+            elif _MAIN in repo.references:
                 repo.references.delete(_MAIN)
-            return
-        _commit(repo, to)
-        repo.references.create(_MAIN, to, force=True)
+
+        _write_main(repo, put)
 
     def read(self, sha: str) -> dict[str, bytes]:
         """Return every file of a commit, by path."""
@@ -136,7 +140,19 @@ class ProjectRepository:
         return pygit2.Repository(str(self._path), pygit2.enums.RepositoryOpenFlag.NO_SEARCH)
 
     def _create(self) -> pygit2.Repository:
-        return pygit2.init_repository(str(self._path), bare=True, initial_head="main")
+        """Create it whole or not at all: what somebody leaves behind who is killed at it is in nobody's way."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=self._path.parent, prefix=f".{self._path.name}-") as folder:
+            new = Path(folder, "new")
+            pygit2.init_repository(str(new), bare=True, initial_head="main")
+            try:
+                new.rename(self._path)
+            except OSError:
+                if not (self._path / "HEAD").exists():  # else a twin was first
+                    raise
+        created = self._open()
+        assert created is not None  # noqa: S101  # it is there by now
+        return created
 
 
 def _forget_the_hosts_configuration() -> None:
@@ -154,25 +170,39 @@ def _write_tree(repo: pygit2.Repository, files: Mapping[str, bytes]) -> pygit2.O
 
 
 def _move_main(repo: pygit2.Repository, *, expected: str | None, to: str) -> None:
-    """Compare and swap. Whoever holds the lock of `main` for longer than any write takes was killed: it is removed."""
-    for attempts_left in reversed(range(_ATTEMPTS)):
+    """Compare and swap. Raise HeadMoved."""
+
+    def swap() -> None:
         reference = repo.references.get(_MAIN)
         actual = str(reference.target) if reference else None
         if actual == to:
             return
         if actual != expected:
             raise HeadMoved(expected=expected, actual=actual)
-        try:  # libgit2 refuses both when `main` is locked, or is no longer what we read
-            if reference:
-                reference.set_target(to)
-            else:
-                repo.references.create(_MAIN, to)
+        if reference:
+            reference.set_target(to)
+        else:
+            repo.references.create(_MAIN, to)
+
+    _write_main(repo, swap)
+
+
+def _write_main(repo: pygit2.Repository, write: Callable[[], None]) -> None:
+    """Write where `main` is, which libgit2 refuses while it is locked, or when it is no longer what was read.
+
+    Whoever holds its lock for longer than any write takes was killed: it is removed.
+    """
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        try:
+            write()
         except (pygit2.GitError, OSError):
             if attempts_left == 0:
                 raise
             if attempts_left == 1:
                 Path(repo.path, f"{_MAIN}.lock").unlink(missing_ok=True)
             time.sleep(_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _head(repo: pygit2.Repository) -> str | None:
