@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from bottega.core.clock import SystemClock
 from bottega.db.embedded import EmbeddedPostgres
@@ -14,6 +15,9 @@ from bottega.db.transaction import Database
 from bottega.projects.tables import Project
 from bottega.users.tables import User
 from tests.database import MakeProject, MakeUser, add_project, add_user, clone, drop, wipe
+
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")  # how fast the machine is at the moment is nobody's fault
 
 
 @pytest.fixture(scope="session")

@@ -493,7 +493,6 @@ def _news() -> dict[str, Saying]:
         ),
         "news.stopped:in debt": lambda w, q: w.news.stopped(Example(q).stopped(short, needed="1", available="-7.5")),
         "news.stopped:needs limit": lambda w, q: w.news.stopped(Example(q).stopped(limit, needed="12")),
-        "news.failed": lambda w, q: w.news.failed(Example(q).named, reason=q("It could not be planned.")),
     }
 
 
@@ -586,7 +585,6 @@ def _money() -> dict[str, Saying]:
         ),
         **{f"money.thanks:{count} go on": _thanks(count) for count in (1, 12)},
         "money.not_as_ordered": lambda w, _: w.money.not_as_ordered(),
-        "money.taken_back": lambda w, _: w.money.taken_back(credits=Decimal(100), available=Decimal("-3.5")),
         **{f"money.checkout_refused:{why}": _refused(why) for why in CheckoutRefusal},
     }
 

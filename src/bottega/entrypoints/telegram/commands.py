@@ -189,7 +189,7 @@ async def download(turn: Turn, *, project_id: uuid.UUID) -> None:
     """Send the newest delivery again, or, of an unfinished project, what was accepted so far."""
     sight = await speech.sighted(turn, project_id)
     key, house = sight.status.archive_key, turn.house
-    caption = turn.words.projects.opened(sight.named)
+    caption = turn.words.delivery.again(sight.named)
     if key is None:
         if not sight.has_files:
             return await turn.say(turn.words.delivery.nothing_yet(sight.named))

@@ -249,19 +249,23 @@ class Telling:
             case events.Delivered():
                 await self._deliver(session, event, sight=sight, key=key)
             case _:
-                await self._post(session, self._words.news.of(event, project=sight.named), key=key)
+                titles = {task.key: task.title for task in sight.tasks}
+                title = titles.get(getattr(event, "task_key", None) or "")
+                await self._post(session, self._words.news.of(event, project=sight.named, task_title=title), key=key)
 
     async def _deliver(self, session: AsyncSession, event: events.Delivered, *, sight: Sight, key: str) -> None:
         delivery = await picture.delivery(session, sight, event=event, now=self._house.clock.now())
+        file_name = f"{slug(sight.project.title)}.zip"
         if sight.status.archive_key is not None:
             await post_document(
                 session,
                 chat_id=self._place.chat_id,
                 project_id=self._place.project_id,
                 archive_key=sight.status.archive_key,
-                file_name=f"{slug(sight.project.title)}.zip",
+                file_name=file_name,
                 caption=self._words.delivery.caption(delivery),
                 key=f"{key}:archive",
+                too_large=self._words.delivery.too_large(file_name=file_name, size_bytes=event.size_bytes),
             )
         await self._post(session, self._words.delivery.delivered(delivery), key=key)
 

@@ -4,6 +4,7 @@ A press proves nothing but that somebody pressed: whatever it names is looked fo
 another person's nothing is said.
 """
 
+import contextlib
 import uuid
 
 from bottega.core.errors import AppError
@@ -15,9 +16,10 @@ from bottega.entrypoints.telegram.types import ButtonPressed
 from bottega.orchestration import chats
 from bottega.orchestration.chats import Expects
 from bottega.orchestration.commands import NothingToDo
-from bottega.orchestration.outbox import TryLater
+from bottega.orchestration.outbox import Refused, TryLater
 from bottega.projects import service as projects
 from bottega.projects.service import UnknownProject
+from bottega.projects.tables import Question
 
 
 async def pressed(turn: Turn, button: ButtonPressed) -> None:
@@ -207,7 +209,17 @@ async def _answer(turn: Turn, *, question_id: uuid.UUID, index: int | None) -> s
         user_id=turn.user_id, project_id=question.project_id, answers=answers, idempotency_key=turn.key
     )
     await speech.ask_next(turn, question.project_id)
+    await _show_answered(turn, question, answer=answers[question_id])
     return turn.words.answers.noted()
+
+
+async def _show_answered(turn: Turn, question: Question, *, answer: str) -> None:
+    """Let the question's message say how it was answered, without buttons; where that fails it stays as it is."""
+    pressed = turn.incoming
+    if isinstance(pressed, ButtonPressed) and pressed.message_id is not None:
+        shown = turn.words.projects.answered(question=question.text, answer=answer)
+        with contextlib.suppress(TryLater, Refused):
+            await turn.house.desk.show(turn.chat_id, pressed.message_id, shown)
 
 
 async def _answer_all(turn: Turn, *, project_id: uuid.UUID) -> str:

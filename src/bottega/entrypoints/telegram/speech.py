@@ -124,14 +124,9 @@ async def refine(turn: Turn, *, path: str, instruction: str, project_id: uuid.UU
 async def _limit(turn: Turn, text: str, *, project_id: uuid.UUID) -> None:
     sight, credits = await sighted(turn, project_id), picture.credits_of(text)
     if credits is None or credits < 0:
-        return await turn.say(_limit_asked(turn, sight))
+        return await turn.say(turn.words.projects.limit_unclear(sight.named))
     await set_limit(turn, credits, project_id=project_id)
     return None
-
-
-def _limit_asked(turn: Turn, sight: Sight) -> Say:
-    status = sight.status
-    return turn.words.projects.limit_asked(sight.named, limit=status.credit_limit, charged=status.credits_charged)
 
 
 async def set_limit(turn: Turn, credits: Decimal | None, *, project_id: uuid.UUID) -> None:

@@ -401,11 +401,6 @@ hint-working-time = Go on to let it work as long again, or say what to do differ
 hint-too-many-steps = Go on to let it work as much again, or say what to do differently.
 hint-crashes = You can try again. If it breaks down once more, please tell whoever runs this bot.
 hint-defect = You can try again. If it happens once more, please tell whoever runs this bot what is written above.
-failed =
-    ❌ { $title } could not be finished.
-    { $reason }
-    What was finished is kept and can be downloaded. You can also begin anew.
-
 ## Deliveries
 
 delivered = ✅ { $title } is ready.
@@ -506,7 +501,6 @@ paid-goes-on =
        *[other] These projects go on:
     }
 paid-not-as-ordered = A payment of yours has arrived, but not as it was ordered, so no credits were added yet. It is recorded and will be looked into: /paysupport
-credits-taken-back = A payment of yours was returned, and { $credits } credits with it. Your balance is now { $available }.
 refused-unknown-order = This invoice is not known here any more. Please send /buy for a new one.
 refused-not-yours = This invoice is for somebody else. Please send /buy for one of your own.
 refused-already-paid = This invoice is paid already. Please send /buy for a new one.

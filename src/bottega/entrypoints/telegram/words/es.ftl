@@ -397,11 +397,6 @@ hint-working-time = Sigue para que trabaje otro tanto, o di qué hacer de otra m
 hint-too-many-steps = Sigue para que dé otros tantos pasos, o di qué hacer de otra manera.
 hint-crashes = Puedes intentarlo otra vez. Si se interrumpe de nuevo, avisa a quien lleva este bot.
 hint-defect = Puedes intentarlo otra vez. Si vuelve a pasar, enseña lo de arriba a quien lleva este bot.
-failed =
-    ❌ { $title } no se pudo terminar.
-    { $reason }
-    Lo que se terminó se conserva y se puede descargar. También puedes empezar de nuevo.
-
 ## Deliveries
 
 delivered = ✅ { $title } está listo.
@@ -502,7 +497,6 @@ paid-goes-on =
        *[other] Estos proyectos siguen:
     }
 paid-not-as-ordered = Ha llegado un pago tuyo, pero no como se pidió, así que todavía no se han añadido créditos. Está registrado y se mirará: /paysupport
-credits-taken-back = Se devolvió un pago tuyo, y con él { $credits } créditos. Tu saldo es ahora { $available }.
 refused-unknown-order = Esta factura ya no se conoce aquí. Manda /buy para una nueva.
 refused-not-yours = Esta factura es de otra persona. Manda /buy para una tuya.
 refused-already-paid = Esta factura ya está pagada. Manda /buy para una nueva.

@@ -148,10 +148,6 @@ class MoneyWords:
         """Say that a payment arrived that is for no order as it was made; it is kept and looked into."""
         return self._voice.say("paid-not-as-ordered")
 
-    def taken_back(self, *, credits: Decimal, available: Decimal) -> Say:
-        """Say that a payment was returned, and its credits with it."""
-        return self._voice.say("credits-taken-back", credits=credits, available=available)
-
     def checkout_refused(self, why: CheckoutRefusal) -> str:
         """Return what Telegram shows somebody who may not pay now."""
         return self._voice.plain(one_of("refused", why))

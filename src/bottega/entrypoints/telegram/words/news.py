@@ -149,17 +149,6 @@ class NewsWords:
         last = in_rows([self._resume(stopped), self._stop(stopped)])
         return (*offered, *last)
 
-    def failed(self, project: Named, *, reason: str) -> Say:
-        """Say that a project has ended without a delivery and cannot go on."""
-        text = markup.quoted(markup.block(reason, limit=_REASON))
-        keyboard = in_rows(
-            [
-                self._voice.button("button-new", buttons.NewProject()),
-                self._voice.button("button-download", buttons.Download(project_id=project.project_id)),
-            ]
-        )
-        return self._voice.say("failed", keyboard, title=self._voice.title(project), reason=text)
-
     def _try_again(self, project: Named) -> Button:
         return self._voice.button("button-try-again", buttons.TryAgain(project_id=project.project_id))
 
