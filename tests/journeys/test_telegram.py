@@ -128,7 +128,7 @@ async def test_a_newcomer_gets_what_they_described(telegram: FakeTelegram, open_
     assert b"text.strip().split()" in archive.read(
         next(name for name in archive.namelist() if name.endswith("words/count.py"))
     )
-    await sees(ada, "sent T1 back")
+    await sees(ada, "sent T1 Counting back")
     await sees(ada, "python -m words")
     status = await ada.waits_for(lambda message: message.edits > 0 and "100%" in message.text, within=WORK_SECONDS)
     assert "Download" in " ".join(status.labels)
