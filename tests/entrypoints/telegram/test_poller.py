@@ -167,7 +167,7 @@ async def test_who_loses_the_lock_stops_polling(database: Database) -> None:
                             " WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
                         )
                     )
-                await when(lambda: _so(_count(logs, "telegram.polling.began") == 2), seconds=10)
+                await when(lambda: _so(_count(logs, "telegram.polling.began") == 2), seconds=5)  # less than a probe
                 await ada.says("two")
                 await have_come(wires, 2)
 

@@ -14,6 +14,7 @@ from bottega.entrypoints.telegram.reading import arrival_of
 from bottega.entrypoints.telegram.types import CheckoutAsked, Incoming, TextSent
 from bottega.orchestration import inbox
 from bottega.orchestration.tables import Inbox as InboxRow
+from bottega.orchestration.tables import Outbox
 from tests.entrypoints.telegram import polling
 from tests.entrypoints.telegram.wires import Wires, going_on, wired
 from tests.fakes.telegram_people import Person
@@ -104,6 +105,27 @@ async def test_who_cannot_be_answered_is_told_so_once_and_the_next_message_is_an
         async with going_on(wires.poller().work(), clerk.work(every_seconds=0.05), wires.postman.work()):
             await ada.waits_for("you: water", within=10)
         assert answers(ada) == [f"sorry about {poison}", "water"]
+
+
+async def test_nobody_is_told_that_a_checkout_failed_which_nobody_waits_for_any_more(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "DEFECTS", 1)
+    async with wired(database) as wires:
+
+        async def fail(_: Incoming) -> None:
+            raise ZeroDivisionError
+
+        ada = wires.telegram.person(7)
+        about = {"currency": "XTR", "total_amount": 80, "invoice_payload": "order"}
+        wires.telegram.deliver("pre_checkout_query", {"id": "q", "from": ada.as_json(), **about})
+        ada.blocks()
+        arrivals = [arrival for each in wires.telegram._updates if (arrival := arrival_of(each)) is not None]
+        assert await wires.inbox.take_in(arrivals) == 2
+        await wires.clerk(fail).work_off()
+        async with database.transaction() as session:
+            assert len((await session.scalars(select(InboxRow).where(InboxRow.refused_at.is_not(None)))).all()) == 2
+            assert (await session.scalars(select(Outbox))).all() == []
 
 
 async def test_a_checkout_does_not_wait_for_a_message_that_has_to(database: Database) -> None:
