@@ -77,4 +77,4 @@ STRIPE_WEBHOOK_SECRET=
 TELEGRAM_BOT_TOKEN=
 END
 
-echo "Now put your provider keys into secrets/models.env, and payments, if you take any, into secrets/payments.env."
+echo "Now put your provider keys into secrets/models.env; the bot's token and payments, if you take any, into secrets/payments.env."

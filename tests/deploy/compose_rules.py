@@ -45,7 +45,7 @@ def every_service_is_confined(compose: Compose) -> Iterator[str]:
 def only_what_must_talks(compose: Compose) -> Iterator[str]:
     internal = {name for name, network in compose["networks"].items() if (network or {}).get("internal")}
     for name, service in compose["services"].items():
-        if not set(service["networks"]) <= internal and name not in {"api", "worker"}:
+        if not set(service["networks"]) <= internal and name not in {"api", "bot", "worker"}:
             yield f"{name} reaches the internet"
         for port in service.get("ports", []):
             if name != "api" or not re.fullmatch(r"\$\{API_ADDRESS:-127\.0\.0\.1:\d+\}:8080", port):

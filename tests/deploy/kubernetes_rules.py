@@ -204,6 +204,16 @@ def nobody_is_steered_twice(documents: Manifests) -> Iterator[str]:
             yield f"{target} is not there, or says its own number of replicas"
 
 
+def one_bot_asks_telegram(documents: Manifests) -> Iterator[str]:
+    """Two that ask for updates refuse each other: the old one ends before the new one begins, and nothing adds one."""
+    [bot] = [d["spec"] for d in documents if d["kind"] == "Deployment" and d["metadata"]["name"] == "bot"]
+    if bot.get("replicas") != 1 or bot.get("strategy", {}).get("type") != "Recreate":
+        yield "there may be two bots at once"
+    others = [name for _, name, pod in pods(documents) for c in pod["spec"]["containers"] if c.get("args") == ["bot"]]
+    if others != ["bot"]:
+        yield f"bots: {', '.join(others)}"
+
+
 def the_sandbox_holds_no_key(documents: Manifests, secrets: Names) -> Iterator[str]:
     yield from too_much_for_the_sandbox(variables(documents, secrets)["sandbox"])
     for name, pod in ((name, pod) for _, name, pod in pods(documents) if name in {"sandbox", "migrate"}):

@@ -16,7 +16,7 @@ from bottega.entrypoints.cli.app import main
 
 Names = Mapping[str, set[str]]  # secret -> what it sets
 
-OURS = ("api", "worker", "sandbox", "migrate")  # which of the processes are Bottega
+OURS = ("api", "bot", "worker", "sandbox", "migrate")  # which of the processes are Bottega
 _TAGGED = re.compile(r"[a-z0-9][a-z0-9._/-]*:(?!latest$)[\w][\w.-]*")  # and no registry: the first part has no dot
 _GROUPS: dict[str, type[BaseSettings]] = get_type_hints(Settings)
 SETTINGS = {name.upper(): field for group in _GROUPS.values() for name, field in group.model_fields.items()}

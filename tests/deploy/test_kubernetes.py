@@ -29,6 +29,7 @@ RULES: tuple[Rule, ...] = (
     rules.nothing_listens_unknown,
     rules.what_is_called_may_be_called,
     rules.nobody_is_steered_twice,
+    rules.one_bot_asks_telegram,
 )
 SCALED_BY_KEDA = {"ScaledObject", "TriggerAuthentication"}  # no schema of theirs is at hand
 
@@ -217,6 +218,17 @@ BREAKS: dict[str, tuple[Rule, Break, str]] = {
         RULES[10],
         lambda d: named(d, "Deployment", "api")["spec"].update(replicas=2),
         "its own number",
+    ),
+    "two bots": (RULES[11], lambda d: named(d, "Deployment", "bot")["spec"].update(replicas=2), "two bots at once"),
+    "two bots while one is replaced": (
+        RULES[11],
+        lambda d: named(d, "Deployment", "bot")["spec"].pop("strategy"),
+        "two bots at once",
+    ),
+    "a bot by another name": (
+        RULES[11],
+        lambda d: container_of(d, "worker").update(args=["bot"]),
+        "bots: bot, worker",
     ),
 }
 
