@@ -43,7 +43,7 @@ async def telegram() -> AsyncIterator[FakeTelegram]:
 @pytest.fixture
 async def settings(tmp_path: Path, database_url: str, telegram: FakeTelegram) -> Callable[..., Any]:
     def made(**given: object) -> Any:
-        return bot_settings(home=tmp_path / "home", database_url=database_url, telegram=telegram, **given)  # type: ignore[arg-type]
+        return bot_settings(home=tmp_path / "home", database_url=database_url, api_url=telegram.url, **given)  # type: ignore[arg-type]
 
     return made
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from bottega.entrypoints.cli.app import main
+from tests.entrypoints.telegram.bots import free_port
 from tests.fakes.telegram import TOKEN, FakeTelegram
 from tests.journeys.patrolling import variables
 from tests.waiting import when_there
@@ -52,7 +52,7 @@ def test_settings_that_make_no_sense_are_refused(
 async def test_it_talks_and_ends_when_told_to(hears_by: str, database_url: str, tmp_path: Path) -> None:
     async with FakeTelegram() as telegram:
         ada = telegram.person(7, "Ada")
-        port = _free_port()
+        port = free_port()
         webhook = {"TELEGRAM_WEBHOOK_URL": f"http://127.0.0.1:{port}", "TELEGRAM_WEBHOOK_PORT": str(port)}
         more = {
             "TELEGRAM_BOT_TOKEN": TOKEN,
@@ -84,8 +84,3 @@ async def test_it_talks_and_ends_when_told_to(hears_by: str, database_url: str, 
         assert telegram.undelivered == 0
         assert (telegram.webhook is None) is (hears_by == "polling")
         assert {"", "en"} <= set(telegram.commands)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
