@@ -81,6 +81,7 @@ async def approved(workshop: Workshop) -> uuid.UUID:
     return project_id
 
 
+@pytest.mark.slow
 async def test_a_top_up_by_another_process_sets_a_run_going_at_its_step_and_the_patrol_delivers(
     open_workshop: OpenWorkshop, database_url: str
 ) -> None:
@@ -137,6 +138,7 @@ async def test_of_one_person_only_so_many_runs_are_under_way(open_workshop: Open
     assert under_way == set(projects[:3]), "the first three, by the setting's default"
 
 
+@pytest.mark.slow
 async def test_two_patrols_of_two_processes_never_do_a_step_twice(
     open_workshop: OpenWorkshop, database_url: str
 ) -> None:

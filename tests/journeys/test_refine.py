@@ -113,6 +113,7 @@ def _use(archive: bytes, tmp_path: Path) -> None:
     assert log.stdout == "T3: Refine words/count.py: Count a word with a hyphen as two.\n"
 
 
+@pytest.mark.slow
 async def test_every_step_is_told_in_order(open_workshop: OpenWorkshop) -> None:
     workshop = await open_workshop(scripts.REFINED)
     first = await workshop.build(scripts.BRIEF)
@@ -122,6 +123,7 @@ async def test_every_step_is_told_in_order(open_workshop: OpenWorkshop) -> None:
     assert told == ["task_implemented", "checks_passed", "task_approved", "task_done", "delivered"]
 
 
+@pytest.mark.slow
 async def test_statuses_stay_a_rendering_of_a_refinement(open_workshop: OpenWorkshop) -> None:
     seen: list[str] = []
     workshop = await open_workshop(scripts.REFINED)
@@ -136,6 +138,7 @@ async def test_statuses_stay_a_rendering_of_a_refinement(open_workshop: OpenWork
     assert seen == ["implementing", "paused", "implementing", "completed"]
 
 
+@pytest.mark.slow
 async def test_twice_in_a_row(open_workshop: OpenWorkshop) -> None:
     louder = scripts.edit({"words/__main__.py": scripts.MAIN.replace("print(", "print(+")})
     again = {"implement-T4-1.md": louder, "verify-T4-1.md": scripts.verdict(criteria=2)}
@@ -150,7 +153,14 @@ async def test_twice_in_a_row(open_workshop: OpenWorkshop) -> None:
     await workshop.audit()
 
 
-@pytest.mark.parametrize("repaired", ["rejected", "checks failed", "the README is no longer true"])
+@pytest.mark.parametrize(
+    "repaired",
+    [
+        "rejected",
+        pytest.param("checks failed", marks=pytest.mark.slow),
+        pytest.param("the README is no longer true", marks=pytest.mark.slow),
+    ],
+)
 async def test_what_fails_is_repaired(repaired: str, open_workshop: OpenWorkshop) -> None:
     good, breaks = scripts.REFINED["implement-T3-1.md"], scripts.edit({FILE: scripts.COUNT_WRONG})
     fussy = scripts.MAIN.replace("print(", "assert (text := sys.stdin.read()) != 'one two\\n'\nprint(").replace(
@@ -206,6 +216,7 @@ async def test_cancelled_midway_it_leaves_the_delivery_alone(open_workshop: Open
     await left_as_it_was(workshop, first)
 
 
+@pytest.mark.slow
 async def test_what_was_given_up_is_no_remark_about_the_next(open_workshop: OpenWorkshop) -> None:
     again = {"implement-T4-1.md": scripts.REFINED["implement-T3-1.md"], "verify-T4-1.md": scripts.verdict(criteria=2)}
     model = Waiting(**again)
@@ -223,6 +234,7 @@ async def test_what_was_given_up_is_no_remark_about_the_next(open_workshop: Open
     await workshop.audit()
 
 
+@pytest.mark.slow
 async def test_two_at_once_are_one_run_and_a_remark(open_workshop: OpenWorkshop) -> None:
     model = Waiting()
     workshop = await open_workshop(llm=model)
@@ -240,6 +252,7 @@ async def test_two_at_once_are_one_run_and_a_remark(open_workshop: OpenWorkshop)
     await workshop.audit()
 
 
+@pytest.mark.slow
 async def test_a_project_that_is_stuck_takes_the_instruction_as_a_remark_and_goes_on(
     open_workshop: OpenWorkshop,
 ) -> None:

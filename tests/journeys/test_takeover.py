@@ -170,7 +170,9 @@ async def test_who_comes_second_is_told_that_another_process_is_at_work(open_wor
     assert len(second.told(DrivenElsewhere)) == 1
 
 
-@pytest.mark.parametrize("undone", [3, 4], ids=["in time", "too often"])
+@pytest.mark.parametrize(
+    "undone", [pytest.param(3, id="in time"), pytest.param(4, id="too often", marks=pytest.mark.slow)]
+)
 async def test_a_journal_that_the_database_undid_for_another_is_written_again(
     undone: int, open_workshop: OpenWorkshop
 ) -> None:

@@ -153,6 +153,7 @@ async def test_who_runs_out_of_credits_buys_some_and_gets_on(telegram: FakeTeleg
     await the_books_are_right(bot)
 
 
+@pytest.mark.slow
 async def test_a_provider_that_fails_while_planning_is_told_of_and_tried_again(
     telegram: FakeTelegram, open_bot: OpenBot
 ) -> None:
@@ -227,6 +228,7 @@ async def test_pause_and_stop_are_a_press_each(telegram: FakeTelegram, open_bot:
         assert (await session.scalars(select(Run.state))).all() == ["cancelled"]
 
 
+@pytest.mark.slow
 async def test_what_was_delivered_is_refined(telegram: FakeTelegram, open_bot: OpenBot) -> None:
     bot = await open_bot(scripts.REFINED)
     ada = telegram.person(7, "Ada")
@@ -244,6 +246,7 @@ async def test_what_was_delivered_is_refined(telegram: FakeTelegram, open_bot: O
     await the_books_are_right(bot)
 
 
+@pytest.mark.slow
 async def test_two_projects_at_once_are_told_apart(telegram: FakeTelegram, open_bot: OpenBot) -> None:
     script = dict(scripts.GOOD) | {"gather-1.md": scripts.gathered("Count characters too?")}
     bot = await open_bot(script)
@@ -426,6 +429,7 @@ async def test_free_credits_are_capped_for_a_day(telegram: FakeTelegram, open_bo
     assert balances == [Decimal(1000), Decimal(0)]
 
 
+@pytest.mark.slow
 async def test_two_narrators_at_once_say_everything_once(telegram: FakeTelegram, open_bot: OpenBot) -> None:
     bot = await open_bot(dict(scripts.GOOD) | {"gather-1.md": scripts.gathered("Count characters too?")})
     other = asyncio.create_task(Narrator(house=bot.house, look_seconds=0.01, edit_seconds=0.05).work())

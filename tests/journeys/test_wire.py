@@ -105,16 +105,44 @@ async def test_a_build_over_both_wire_formats(fake: FakeProviders, open_workshop
 @pytest.mark.parametrize(
     "faults",
     [
-        {"plan": [rate_limited(retry_after_seconds=0.2)], "implement_T1": [rate_limited(retry_after_seconds=0.2)]},
-        {"gather": [failing(503)], "implement_T1": [failing(503)]},
-        {"plan": [Reply(text=scripts.GOOD["plan-1.md"], cut_after=100)]},
-        {"implement_T2": [Reply(text=scripts.GOOD["implement-T2-1.md"], cut_after=100)]},
-        {"plan": [Reply(text='{"title": "Word counter", "documentation": ')], "verify_T1": [Reply(text="Looks good!")]},
-        {"plan": [blocked()], "implement_T1": [blocked()], "verify_T2": [blocked()]},
-        {"implement_T1": [Reply(text="words/count.py\n```python\ndef count(text):\n    return"), Reply(text="Done!")]},
-        {"implement_T1": [Reply(text="words", garbage_after=2)], "verify_T1": [Reply(text="{}", fail_after=1)]},
+        pytest.param(
+            {"plan": [rate_limited(retry_after_seconds=0.2)], "implement_T1": [rate_limited(retry_after_seconds=0.2)]},
+            id="429",
+        ),
+        pytest.param({"gather": [failing(503)], "implement_T1": [failing(503)]}, id="503", marks=pytest.mark.slow),
+        pytest.param(
+            {"plan": [Reply(text=scripts.GOOD["plan-1.md"], cut_after=100)]}, id="cut Gemini", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            {"implement_T2": [Reply(text=scripts.GOOD["implement-T2-1.md"], cut_after=100)]}, id="cut OpenRouter"
+        ),
+        pytest.param(
+            {
+                "plan": [Reply(text='{"title": "Word counter", "documentation": ')],
+                "verify_T1": [Reply(text="Looks good!")],
+            },
+            id="malformed JSON",
+        ),
+        pytest.param(
+            {"plan": [blocked()], "implement_T1": [blocked()], "verify_T2": [blocked()]},
+            id="safety",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {
+                "implement_T1": [
+                    Reply(text="words/count.py\n```python\ndef count(text):\n    return"),
+                    Reply(text="Done!"),
+                ]
+            },
+            id="malformed edit",
+        ),
+        pytest.param(
+            {"implement_T1": [Reply(text="words", garbage_after=2)], "verify_T1": [Reply(text="{}", fail_after=1)]},
+            id="broken stream",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["429", "503", "cut Gemini", "cut OpenRouter", "malformed JSON", "safety", "malformed edit", "broken stream"],
 )
 async def test_a_build_is_delivered_after(
     fake: FakeProviders, open_workshop: OpenWorkshop, faults: dict[str, list[Reply]]
@@ -129,6 +157,7 @@ async def test_a_build_is_delivered_after(
     await assert_ledger_equals(workshop, fake)
 
 
+@pytest.mark.slow
 async def test_a_provider_that_stays_down_for_the_first_model_is_left_for_the_next(
     fake: FakeProviders, open_workshop: OpenWorkshop
 ) -> None:

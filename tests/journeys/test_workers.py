@@ -163,6 +163,7 @@ async def open_floor(*, home: Path, database_url: str, redis: RedisServer) -> As
                 worker.join()
 
 
+@pytest.mark.slow
 async def test_two_lanes_of_workers_write_the_journal_that_the_runner_in_process_writes(floor: Floor) -> None:
     floor.hire("steps")
     floor.hire("sandbox")
