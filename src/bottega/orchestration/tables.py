@@ -221,6 +221,7 @@ class Deed(Base):
 
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
     idempotency_key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    digest: Mapped[str | None] = mapped_column(String(64))  # sha256 of what was asked for, where that is to be compared
     projects: Mapped[JsonList]
     created_at: Mapped[CreatedAt]
 
