@@ -12,7 +12,8 @@ so threads and processes may use the same path.
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -248,7 +249,7 @@ def _entries(tree: pygit2.Tree, prefix: str = "") -> Iterator[Entry]:
             yield Entry(path=path, blob=str(entry.id), size_bytes=entry.size)
 
 
-def _contents(repo: pygit2.Repository, entries: Mapping[str, Entry], paths: Set[str]) -> dict[str, bytes]:
+def _contents(repo: pygit2.Repository, entries: Mapping[str, Entry], paths: AbstractSet[str]) -> dict[str, bytes]:
     found = {path: repo[entries[path].blob] for path in sorted(paths & entries.keys())}
     return {path: blob.data for path, blob in found.items() if isinstance(blob, pygit2.Blob)}
 
