@@ -198,9 +198,7 @@ class Commands:
             await _grant(session, loaded, setbacks.of_desire(desired))
         return (project_id,)
 
-    async def resume(
-        self, session: AsyncSession, *, by: Speaker, project_id: uuid.UUID, remark: str = ""
-    ) -> Projects:
+    async def resume(self, session: AsyncSession, *, by: Speaker, project_id: uuid.UUID, remark: str = "") -> Projects:
         loaded = await _live(session, by=by, project_id=project_id)
         if remark:
             await _remember(session, by=by, project_id=project_id, text=remark)
