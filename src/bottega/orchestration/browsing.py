@@ -5,9 +5,10 @@ brought up to date before it is read.
 """
 
 import asyncio
+import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 
@@ -93,12 +94,49 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """A project and its newest run in one value, read by one statement."""
+
+    id: uuid.UUID
+    title: str
+    description: str
+    status: str
+    phase: str | None
+    state: str | None
+    stop_code: str | None
+    reason: str | None
+    tech_stack: Mapping[str, str] | None
+    documentation: str | None
+    todo_markdown: str
+    quote_low_credits: Decimal | None
+    quote_high_credits: Decimal | None
+    credits_charged: Decimal
+    credits_needed: Decimal | None
+    credit_limit: Decimal | None
+    is_delivered: bool
+    is_driven: bool
+    event_sequence: int
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Browser:
     """`repository` opens a project's git repository."""
 
     database: Database
     repository: Callable[[uuid.UUID], ProjectRepository]
     index: CodebaseIndexingService
+
+    async def overview(self, *, user_id: int, project_id: uuid.UUID) -> Overview:
+        """Return where a project stands. Raise UnknownProject."""
+        given = {"project_id": project_id, "user_id": user_id}
+        row = (await self.database.autocommit.execute(_OVERVIEW, given)).one_or_none()
+        if row is None:
+            raise projects.UnknownProject(project_id)
+        stack = None if row.tech_stack is None else json.loads(row.tech_stack)
+        return Overview(tech_stack=stack, **{name: getattr(row, name) for name in _READ_AS_THEY_ARE})
 
     async def questions(self, *, user_id: int, project_id: uuid.UUID) -> tuple[Question, ...]:
         """Return every question that was asked, with its answer where it has one."""
@@ -218,6 +256,23 @@ def _diff(repository: ProjectRepository, sha: str) -> str:
 def _texts(files: Mapping[str, bytes]) -> dict[str, str]:
     return {path: content.decode(errors="replace") for path, content in files.items()}
 
+
+_READ_AS_THEY_ARE = tuple(field.name for field in fields(Overview) if field.name != "tech_stack")
+_OVERVIEW = text(
+    """
+    SELECT p.id, title, description, status, phase, state, stop_code, reason, tech_stack, documentation,
+           COALESCE(current_todo_markdown, '') AS todo_markdown, quote_low_credits,
+           estimated_credit_cost AS quote_high_credits, actual_credit_cost AS credits_charged, credits_needed,
+           credit_limit, archive_key IS NOT NULL AS is_delivered,
+           COALESCE(lease_until > clock_timestamp(), false) AS is_driven, event_sequence, p.created_at, p.updated_at,
+           p.completed_at
+    FROM projects AS p LEFT JOIN LATERAL (
+        SELECT phase, state, stop_code, reason, credits_needed, lease_until FROM runs
+        WHERE project_id = p.id ORDER BY created_at DESC LIMIT 1
+    ) AS run ON true
+    WHERE p.id = CAST(:project_id AS uuid) AND user_id = CAST(:user_id AS int) AND deleted_at IS NULL
+    """
+)
 
 # What a step's output says of its model is all that is read of it: the rest may be a project's whole text.
 _ATTEMPTS = text(

@@ -37,6 +37,7 @@ class Run(Base):
             unique=True,
             postgresql_where=text("finished_at IS NULL"),
         ),
+        Index(None, "project_id", "created_at"),
         Index("ix_runs_due", "wake_at", postgresql_where=text("state = 'ready'")),
         Index("ix_runs_leased", "user_id", postgresql_where=text("lease_owner IS NOT NULL")),
     )

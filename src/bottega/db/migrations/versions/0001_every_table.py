@@ -385,6 +385,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_runs_user_id_users")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
     )
+    op.create_index(op.f("ix_runs_project_id_created_at"), "runs", ["project_id", "created_at"], unique=False)
     op.create_index("ix_runs_due", "runs", ["wake_at"], unique=False, postgresql_where=sa.text("state = 'ready'"))
     op.create_index(
         "ix_runs_leased", "runs", ["user_id"], unique=False, postgresql_where=sa.text("lease_owner IS NOT NULL")
