@@ -22,9 +22,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Whose token was shown, and what it allows now. `token_id` names a personal access token, `sign_in_id` a sign-in;
-    one of them is set.
-    """
+    """Whose token was shown, and what it allows now: one of a sign-in, or a personal one (`token_id`)."""
 
     user_id: int
     role: str
@@ -39,3 +37,12 @@ def allowed(scopes: Iterable[Scope], *, role: str) -> frozenset[Scope]:
 
 
 EVERYTHING = frozenset(Scope)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who does something that is put on record. Without a user it is the operator, at the command line."""
+
+    user_id: int | None = None
+    token_id: uuid.UUID | None = None
+    request_id: str | None = None

@@ -13,8 +13,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 _MOVEMENTS = text("""
-SELECT credit_transactions.id, credit_transactions.created_at AS at, transaction_type AS type, credits_amount AS credits, balance_after,
-       credit_transactions.project_id, projects.title AS project, task_type AS purpose, task_key,
+SELECT credit_transactions.id, credit_transactions.created_at AS at, transaction_type AS type,
+       credits_amount AS credits, balance_after, credit_transactions.project_id, projects.title AS project,
+       task_type AS purpose, task_key,
        credit_transactions.description
 FROM credit_transactions
 LEFT JOIN api_key_usage ON api_key_usage.id = api_key_usage_id

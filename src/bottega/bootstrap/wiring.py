@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from bottega.access.housekeeping import Housekeeping
 from bottega.agents.prompting import Prompts
 from bottega.agents.refiner import ModelServer, Refiner
 from bottega.billing import ledger
@@ -167,7 +168,8 @@ async def _assemble(
         gate=ProjectGate(database=database),
         vault=open_vault(settings),
         chores=_chores(reconciler=reconciler, payments=payments, relay_tokens=relay_tokens, deletion=deletion)
-        + message_chores(settings, database=database, clock=clock),
+        + message_chores(settings, database=database, clock=clock)
+        + (Chore(name="old sign-ins", every_seconds=3600, work=Housekeeping(database=database).forget_old),),
     )
 
 

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings
 
 from bottega.config.groups import (
     ENV_FILE,
+    AccessSettings,
     AlertSettings,
     BillingSettings,
     CeilingSettings,
@@ -50,6 +51,7 @@ class Settings:
     billing: BillingSettings
     payments: PaymentSettings
     http: HttpSettings
+    access: AccessSettings
     redis: RedisSettings
     runner: RunnerSettings
     telemetry: TelemetrySettings
@@ -74,6 +76,7 @@ class Settings:
             "billing": BillingSettings,
             "payments": PaymentSettings,
             "http": HttpSettings,
+            "access": AccessSettings,
             "redis": RedisSettings,
             "runner": RunnerSettings,
             "telemetry": TelemetrySettings,

@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from bottega.core.errors import AppError
+from bottega.entrypoints.http.api.house import House
+from bottega.entrypoints.http.api.openapi import add_api
 from bottega.entrypoints.http.pages import DevelopmentPayments, add_development_checkout, add_landing_pages
-from bottega.entrypoints.http.protection import Protection, error_body, refuse
+from bottega.entrypoints.http.problems import problem, refuse, request_id_of
+from bottega.entrypoints.http.protection import Protection
 from bottega.entrypoints.relay.body import read_body
 from bottega.entrypoints.relay.router import Relay, relay_routes
 
@@ -40,23 +44,27 @@ class Parts:
     relay: Relay
     webhooks: Webhooks | None = None
     development_payments: DevelopmentPayments | None = None
+    house: House | None = None
 
 
 def create_app(parts: Parts) -> FastAPI:
     app = FastAPI(
         title="Bottega",
-        openapi_url=None,  # the relay's format is OpenAI's, and the rest is for machines that know it
+        openapi_url=None,  # ours is in api/openapi.py; a page of it would load its scripts from elsewhere
         redirect_slashes=False,
         middleware=[Middleware(Protection, clock=parts.relay.clock)],
     )
     app.add_exception_handler(AppError, refuse)
     app.add_exception_handler(HTTPException, refuse)
+    app.add_exception_handler(RequestValidationError, refuse)
     _add_probes(app, parts.ping)
     if parts.webhooks is not None:
         _add_webhooks(app, parts.webhooks)
     add_landing_pages(app)
     if parts.development_payments is not None:
         add_development_checkout(app, parts.development_payments)
+    if parts.house is not None:
+        add_api(app, parts.house)
     app.include_router(relay_routes(parts.relay))
     return app
 
@@ -71,12 +79,13 @@ def _add_probes(app: FastAPI, ping: Callable[[], Awaitable[None]]) -> None:
         return JSONResponse({"status": "ok"})
 
     @app.get("/readyz", response_model=None)
-    async def readyz() -> Response:
+    async def readyz(request: Request) -> Response:
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await ping()
         except Exception:  # noqa: BLE001  # whatever keeps the database from answering is the answer
-            return JSONResponse(error_body(code="not_ready", message="The database does not answer."), status_code=503)
+            detail, request_id = "The database does not answer.", request_id_of(request)
+            return problem(status=503, code="not_ready", detail=detail, request_id=request_id)
         return JSONResponse({"status": "ready"})
 
 

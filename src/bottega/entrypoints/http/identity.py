@@ -24,7 +24,7 @@ __all__ = ["Caller", "Scope", "caller"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """`token_id` names the personal access token that was shown, if it was one. `scopes` holds `admin` for admins only."""
+    """`token_id` names the personal access token that was shown, if it was one; `scopes` has `admin` for admins only."""
 
     user_id: int
     scopes: frozenset[Scope]

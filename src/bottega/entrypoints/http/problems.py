@@ -44,7 +44,9 @@ class Fault(BaseModel):
 class Problem(BaseModel):
     """What went wrong (RFC 9457)."""
 
-    type: str = Field(description="`urn:bottega:problem:` and the code.", examples=["urn:bottega:problem:nothing_to_do"])
+    type: str = Field(
+        description="`urn:bottega:problem:` and the code.", examples=["urn:bottega:problem:nothing_to_do"]
+    )
     title: str = Field(description="The status in words.", examples=["Conflict"])
     status: int = Field(examples=[409])
     detail: str = Field(

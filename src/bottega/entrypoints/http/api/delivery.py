@@ -88,9 +88,7 @@ class Usage(Told):
     items: list[UsageLine]
 
 
-@router.get(
-    "/archive", response_class=ZipFile, response_model=None, responses={200: _ZIP, **problems(404, 503)}
-)
+@router.get("/archive", response_class=ZipFile, response_model=None, responses={200: _ZIP, **problems(404, 503)})
 async def download_archive(project_id: ProjectId, who: Reader, house: TheHouse) -> Response:
     """Download everything that has been accepted so far, finished or not, packed at this moment."""
     now = await house.browser.overview(user_id=who.user_id, project_id=project_id)
@@ -99,9 +97,7 @@ async def download_archive(project_id: ProjectId, who: Reader, house: TheHouse) 
 
 
 @router.post("/download-links", responses=problems(404, 409))
-async def make_download_link(
-    project_id: ProjectId, wanted: WantedLink, who: Reader, house: TheHouse
-) -> DownloadLink:
+async def make_download_link(project_id: ProjectId, wanted: WantedLink, who: Reader, house: TheHouse) -> DownloadLink:
     """Make a link to the delivered archive, for a browser or a friend. It needs no token, and expires."""
     project = await house.browser.project(user_id=who.user_id, project_id=project_id)
     if project.archive_key is None:

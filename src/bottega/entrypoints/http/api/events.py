@@ -39,9 +39,7 @@ _ANSWER = {
 }
 
 
-@router.get(
-    "/events", response_class=EventStream, response_model=None, responses={200: _ANSWER, **problems(404)}
-)
+@router.get("/events", response_class=EventStream, response_model=None, responses={200: _ANSWER, **problems(404)})
 async def follow_events(
     project_id: ProjectId,
     who: Reader,

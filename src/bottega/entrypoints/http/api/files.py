@@ -1,4 +1,4 @@
-"""What was built: the files of any commit, their text, and a search of the code. Paths are the project's, never ours."""
+"""What was built: the files of any commit, their text, and a search of the code. Paths are the project's own."""
 
 import base64
 from datetime import datetime
@@ -97,9 +97,7 @@ async def read_file(
         text = found.content.decode()
     except UnicodeDecodeError:
         coded = base64.b64encode(found.content).decode()
-        return FileContent(
-            commit=found.commit, path=found.path, size_bytes=size, encoding="base64", content=coded
-        )
+        return FileContent(commit=found.commit, path=found.path, size_bytes=size, encoding="base64", content=coded)
     return FileContent(commit=found.commit, path=found.path, size_bytes=size, encoding="utf-8", content=text)
 
 

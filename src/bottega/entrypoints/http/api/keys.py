@@ -7,6 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, status
 from pydantic import Field, SecretStr, StrictStr
 
+from bottega.access import audit
+from bottega.access.types import Actor
 from bottega.db.transaction import Database
 from bottega.entrypoints.http.api.house import KeyWriter, OnceKey, TheHouse
 from bottega.entrypoints.http.api.route import ApiRoute
@@ -74,9 +76,15 @@ async def kept(database: Database, *, owner: int | None) -> ProviderKeys:
 
 
 async def add(
-    database: Database, *, vault: Vault, new: NewProviderKey, owner: int | None, once: tuple[int, Key | None]
+    database: Database,
+    *,
+    vault: Vault,
+    new: NewProviderKey,
+    owner: int | None,
+    once: tuple[int, Key | None],
+    actor: Actor | None = None,
 ) -> ProviderKey:
-    """Keep a key, once under an idempotency key of this person's."""
+    """Keep a key, once under an idempotency key of this person's; what an admin does is put on record."""
     wanted = NewKey(
         provider=new.provider,
         secret=new.key.get_secret_value(),
@@ -90,6 +98,8 @@ async def add(
 
         async def keep(_: object) -> deeds.Projects:
             await store.add(session, vault=vault, key=wanted)
+            if actor is not None:
+                await audit.record(session, actor=actor, action="key.added", subject=mark)
             return ()
 
         await deeds.once(session, user_id=user_id, key=key, act=keep)

@@ -132,9 +132,7 @@ async def answer_questions(
 ) -> Project:
     """Answer questions, some or all. When none is open any more, planning begins."""
     answers = {answer.question_id: answer.text for answer in given.answers}
-    await house.orchestrator.answer(
-        user_id=who.user_id, project_id=project_id, answers=answers, idempotency_key=key
-    )
+    await house.orchestrator.answer(user_id=who.user_id, project_id=project_id, answers=answers, idempotency_key=key)
     return await shown(house, who, project_id)
 
 
@@ -192,4 +190,3 @@ async def read_task_diff(project_id: ProjectId, task_key: TaskKey, who: Reader, 
 
 def _tasks(found: tuple[tables.Task, ...]) -> Tasks:
     return Tasks(revision=revision_of(found), items=[Task.model_validate(task) for task in found])
-

@@ -149,9 +149,7 @@ async def delete_project(project_id: ProjectId, who: Writer, house: TheHouse) ->
 
 
 @router.post("/{project_id}/messages", responses=problems(402, 404, 409))
-async def send_message(
-    project_id: ProjectId, message: Message, who: Writer, house: TheHouse, key: OnceKey
-) -> Project:
+async def send_message(project_id: ProjectId, message: Message, who: Writer, house: TheHouse, key: OnceKey) -> Project:
     """Say something about a project, in your own words: whatever it waits for, this is what you say to it.
 
     A message that names another project of yours (`refine ... of project ID`) is about that one, and so is the answer.
@@ -170,9 +168,7 @@ async def pause_project(project_id: ProjectId, who: Writer, house: TheHouse, key
 
 
 @router.post("/{project_id}/resume", responses=problems(404, 409))
-async def resume_project(
-    project_id: ProjectId, remark: Remark, who: Writer, house: TheHouse, key: OnceKey
-) -> Project:
+async def resume_project(project_id: ProjectId, remark: Remark, who: Writer, house: TheHouse, key: OnceKey) -> Project:
     """Go on from the same step, whatever it stopped for. A stuck task gets another round at the strongest model."""
     await house.orchestrator.resume(
         user_id=who.user_id, project_id=project_id, channel=CHANNEL, remark=remark.remark, idempotency_key=key
@@ -188,9 +184,7 @@ async def cancel_project(project_id: ProjectId, who: Writer, house: TheHouse, ke
 
 
 @router.post("/{project_id}/refinements", responses=problems(402, 404, 409))
-async def refine_file(
-    project_id: ProjectId, wanted: Refinement, who: Writer, house: TheHouse, key: OnceKey
-) -> Project:
+async def refine_file(project_id: ProjectId, wanted: Refinement, who: Writer, house: TheHouse, key: OnceKey) -> Project:
     """Ask for a change in one file: a task more for a delivered project, a remark for one that is worked on."""
     await house.orchestrator.refine(
         user_id=who.user_id,
