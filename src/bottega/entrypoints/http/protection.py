@@ -24,6 +24,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
 }
 LONGEST_LOGGED = 200
+_ANSWER_HEADERS = "bottega.answer_headers"
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 _SENTENCES = {404: "There is nothing here.", 405: "This address does not take that method."}
 
@@ -42,6 +43,8 @@ class Protection:
         request_id = uuid.uuid4().hex  # never the client's own, which could be anything
         began = self._clock.monotonic()
         status = 0
+        said: dict[str, str] = {}
+        scope[_ANSWER_HEADERS] = said
 
         async def guarded(message: Message) -> None:
             nonlocal status
@@ -49,6 +52,7 @@ class Protection:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
+                headers.update(said)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
@@ -63,6 +67,11 @@ class Protection:
                     await _unexpected(error_id)(scope, receive, guarded)
             elapsed_ms = round((self._clock.monotonic() - began) * 1000)
             log.info("http.request", method=scope["method"], path=_path(scope), status=status, elapsed_ms=elapsed_ms)
+
+
+def answer_with(request: Request, name: str, value: str) -> None:
+    """Let the answer to a request carry a header, whatever becomes of the request."""
+    request.scope.setdefault(_ANSWER_HEADERS, {})[name] = value
 
 
 def _path(scope: Scope) -> str:
