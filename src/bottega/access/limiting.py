@@ -103,5 +103,5 @@ def _redis(pool: ConnectionPool, url: str | None) -> RedisStorage:
         wrap_exceptions=True,
         implementation="redispy",
         key_prefix="bottega-limits",
-        connection_pool=pool,
+        connection_pool=pool,  # type: ignore[arg-type]  # it is documented, and forgotten in the signature
     )

@@ -2,29 +2,34 @@
 
     who: Annotated[Caller, caller(Scope.PROJECTS_READ)]
 
-No token, or one that no longer counts, is 401; a token without a scope is 403. What a token's person may do is read
-from the database at each request, so that a suspended account is out at once.
+No token, or one that no longer counts, is 401; a token without a scope is 403; too many requests of an address or a
+person are 429. What a token's person may do is read from the database at each request, so that a suspended account is
+out at once. Wants `app.state.access` (see application.py).
 """
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+import structlog
 from fastapi import Security
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from starlette.requests import Request
 
-from bottega.access.types import Identity, Scope
+from bottega.access.service import Access
+from bottega.access.signing import InvalidToken
+from bottega.access.types import Actor, Identity, Scope
 from bottega.core.errors import AppError
+from bottega.entrypoints.http.protection import answer_with
+from bottega.entrypoints.http.throttling import count_address, count_person
 
-__all__ = ["Caller", "Scope", "caller"]
+__all__ = ["Caller", "Scope", "actor_of", "caller", "identity_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """`token_id` names the personal access token that was shown, if it was one; `scopes` has `admin` for admins only."""
+    """`token_id` names the personal token that was shown, if it was one. Only admins' `scopes` have `admin`."""
 
     user_id: int
     scopes: frozenset[Scope]
@@ -32,16 +37,9 @@ class Caller:
     token_id: uuid.UUID | None
 
 
-class Doorkeeper(Protocol):
-    async def admit(self, token: str) -> Identity:
-        """Return whose token it is, or raise an AppError of status 401."""
-        ...
-
-
 class MissingToken(AppError):
     code = "missing_token"
     http_status = 401
-    headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
     def __init__(self) -> None:
         super().__init__("Send `Authorization: Bearer TOKEN`: sign in, or make a token with `bottega token create`.")
@@ -60,18 +58,37 @@ def caller(*scopes: Scope) -> Any:
     """Return the dependency of a route that wants a caller with all these scopes."""
 
     async def admitted(request: Request, token: str = Security(_bearer)) -> Caller:
-        who = await _doorkeeper(request).admit(token)
+        access: Access = request.app.state.access
+        await count_address(request, access)
+        who = await _admitted(request, access, token)
+        structlog.contextvars.bind_contextvars(user_id=who.user_id)
+        await count_person(request, access, user_id=who.user_id)
         missing = set(scopes) - who.scopes
         if missing:
+            wanted = " ".join(sorted(scopes))
+            answer_with(request, "WWW-Authenticate", f'Bearer error="insufficient_scope", scope="{wanted}"')
             raise MissingScope(*missing)
         return Caller(user_id=who.user_id, scopes=who.scopes, role=who.role, token_id=who.token_id)
 
     return Security(admitted, scopes=[str(scope) for scope in scopes])
 
 
-def _doorkeeper(request: Request) -> Doorkeeper:
-    doorkeeper: Doorkeeper = request.app.state.doorkeeper
-    return doorkeeper
+def identity_of(who: Caller) -> Identity:
+    return Identity(user_id=who.user_id, role=who.role, scopes=who.scopes, token_id=who.token_id)
+
+
+def actor_of(who: Caller) -> Actor:
+    """Return a caller as the audit log names them, with the id of the request that is being answered."""
+    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    return Actor(user_id=who.user_id, token_id=who.token_id, request_id=request_id)
+
+
+async def _admitted(request: Request, access: Access, token: str) -> Identity:
+    try:
+        return await access.door.admit(token)
+    except InvalidToken:
+        answer_with(request, "WWW-Authenticate", 'Bearer error="invalid_token"')
+        raise
 
 
 class _Bearer(SecurityBase):
@@ -82,6 +99,7 @@ class _Bearer(SecurityBase):
     async def __call__(self, request: Request) -> str:
         scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
+            answer_with(request, "WWW-Authenticate", "Bearer")
             raise MissingToken
         return token.strip()
 

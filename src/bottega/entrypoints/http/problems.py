@@ -91,7 +91,6 @@ async def refuse(request: Request, error: Exception) -> Response:
             code=error.code,
             detail=error.message,
             request_id=request_id,
-            headers=getattr(error, "headers", None),
         )
     if isinstance(error, RequestValidationError):
         return _invalid(error, request_id=request_id)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import structlog
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,6 +23,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
 }
 LONGEST_LOGGED = 200
+_ANSWER_HEADERS = "bottega.answer_headers"
 
 
 class Protection:
@@ -39,6 +41,8 @@ class Protection:
         scope.setdefault("state", {})["request_id"] = request_id
         began = self._clock.monotonic()
         status = 0
+        said: dict[str, str] = {}
+        scope[_ANSWER_HEADERS] = said
 
         async def guarded(message: Message) -> None:
             nonlocal status
@@ -46,6 +50,7 @@ class Protection:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
+                headers.update(said)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
@@ -60,6 +65,11 @@ class Protection:
                     await _unexpected(error_id, request_id=request_id)(scope, receive, guarded)
             elapsed_ms = round((self._clock.monotonic() - began) * 1000)
             log.info("http.request", method=scope["method"], path=_path(scope), status=status, elapsed_ms=elapsed_ms)
+
+
+def answer_with(request: Request, name: str, value: str) -> None:
+    """Let the answer to a request carry a header, whatever becomes of the request."""
+    request.scope.setdefault(_ANSWER_HEADERS, {})[name] = value
 
 
 def _path(scope: Scope) -> str:

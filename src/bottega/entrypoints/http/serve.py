@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import click
 
-from bottega.bootstrap import App, open_app, serving_metrics
+from bottega.bootstrap import App, open_access, open_app, serving_metrics
 from bottega.config import Settings
 from bottega.core.clock import Clock, SystemClock
 from bottega.core.log import configure_logging
@@ -87,13 +87,20 @@ async def serving_app(
     relay = Relay(desk=desk, models=app.models, calls=calls, clock=clock)
     development = app.payments if app.payments.is_development else None
     streams = Streams(clock=clock)
-    house = house_of(app, clock=clock, streams=streams)
-    parts = Parts(ping=app.ping, relay=relay, webhooks=app.payments, development_payments=development, house=house)
-    served = create_app(parts)
-    async with doing((app.going_on, *app.chores), clock=clock):
+    async with open_access(app, clock=clock) as access, doing((app.going_on, *app.chores), clock=clock):
+        parts = Parts(
+            ping=app.ping,
+            relay=relay,
+            webhooks=app.payments,
+            development_payments=development,
+            house=house_of(app, clock=clock, streams=streams),
+            access=access,
+            cors_origins=app.settings.access.cors_origins,
+            trusted_proxies=app.settings.access.trusted_proxies,
+        )
         stopping_at = clock.monotonic()
         try:
-            async with serving(served, at=at, grace_seconds=grace_seconds):
+            async with serving(create_app(parts), at=at, grace_seconds=grace_seconds):
                 try:
                     yield
                 finally:

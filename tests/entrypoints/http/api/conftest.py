@@ -122,10 +122,14 @@ async def installed(
         development = app.payments if app.payments.is_development else None
         house = house_of(app, clock=clock, streams=streams)
         parts = Parts(
-            ping=app.ping, relay=relay, webhooks=app.payments, development_payments=development, house=house
+            ping=app.ping,
+            relay=relay,
+            webhooks=app.payments,
+            development_payments=development,
+            house=house,
+            access=access,
         )
         application = create_app(parts)
-        application.state.doorkeeper = access.door
         url = await stack.enter_async_context(served(application))
         stack.callback(streams.closing.set)
         yield Installation(app=app, served=application, url=url, streams=streams, stack=stack)

@@ -16,4 +16,4 @@ async def test_openapi(here: Installation, ada: Person) -> None:
     told = await ada.get("/openapi.json")
     print(sorted(told["paths"]))
     project_id = await here.delivered(ada)
-    print((await ada.get(f"/v1/projects/{project_id}")))
+    print(await ada.get(f"/v1/projects/{project_id}"))

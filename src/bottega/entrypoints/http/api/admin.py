@@ -10,10 +10,9 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, status
 from pydantic import Field, StrictStr
-from starlette.requests import Request
 
 from bottega.access import administration, audit
-from bottega.access.types import Actor, Role
+from bottega.access.types import Role
 from bottega.billing.usage_report import Dimension, UsageReport, Window, usage_report
 from bottega.core.ids import new_id
 from bottega.entrypoints.http.api import keys as own_keys
@@ -33,8 +32,7 @@ from bottega.entrypoints.http.api.wire import (
     read_row,
     row_cursor,
 )
-from bottega.entrypoints.http.identity import Caller
-from bottega.entrypoints.http.problems import request_id_of
+from bottega.entrypoints.http.identity import actor_of
 from bottega.keys import store
 from bottega.orchestration import funding
 from bottega.orchestration.attention import needing_attention
@@ -128,10 +126,6 @@ class AuditLine(Told):
     after: dict[str, str | int | bool | None] | None
 
 
-def acting(who: Caller, request: Request) -> Actor:
-    return Actor(user_id=who.user_id, token_id=who.token_id, request_id=request_id_of(request))
-
-
 @router.get("/users")
 async def list_users(_: Admin, house: TheHouse, limit: Limit = 20, cursor: Cursor = None) -> Page[Account]:
     """List accounts, newest first."""
@@ -151,11 +145,9 @@ async def read_user(user_id: PersonId, _: Admin, house: TheHouse) -> Account:
 
 
 @router.patch("/users/{user_id}", responses=problems(404, 409))
-async def change_user(
-    user_id: PersonId, change: AccountChange, who: Admin, house: TheHouse, request: Request
-) -> Account:
+async def change_user(user_id: PersonId, change: AccountChange, who: Admin, house: TheHouse) -> Account:
     """Give an account another role, suspend it, or let it go on."""
-    actor = acting(who, request)
+    actor = actor_of(who)
     async with house.database.transaction() as session:
         if change.role is not None:
             await administration.set_role(session, actor=actor, user_id=user_id, role=change.role)
@@ -167,15 +159,13 @@ async def change_user(
 
 
 @router.post("/users/{user_id}/grants", status_code=status.HTTP_201_CREATED, responses=problems(404, 409))
-async def grant_credits(
-    user_id: PersonId, grant: NewGrant, who: Admin, house: TheHouse, key: OnceKey, request: Request
-) -> Granted:
+async def grant_credits(user_id: PersonId, grant: NewGrant, who: Admin, house: TheHouse, key: OnceKey) -> Granted:
     """Give credits, as a row of the ledger; what waits for them goes on. With a key, they are given once."""
     name = f"{who.user_id}:{new_id() if key is None else key.digest}:{'' if key is None else key.name}"
     async with house.database.transaction() as session:
         entry = await administration.grant_credits(
             session,
-            actor=acting(who, request),
+            actor=actor_of(who),
             user_id=user_id,
             credits=grant.credits,
             reason=grant.reason,
@@ -192,21 +182,19 @@ async def list_platform_keys(_: Admin, house: TheHouse) -> ProviderKeys:
 
 
 @router.post("/keys", status_code=status.HTTP_201_CREATED, responses=problems(409))
-async def add_platform_key(
-    new: NewProviderKey, who: Admin, house: TheHouse, key: OnceKey, request: Request
-) -> ProviderKey:
+async def add_platform_key(new: NewProviderKey, who: Admin, house: TheHouse, key: OnceKey) -> ProviderKey:
     """Keep a key for the platform's pool."""
     return await own_keys.add(
-        house.database, vault=house.vault, new=new, owner=None, once=(who.user_id, key), actor=acting(who, request)
+        house.database, vault=house.vault, new=new, owner=None, once=(who.user_id, key), actor=actor_of(who)
     )
 
 
 @router.delete("/keys/{fingerprint}", status_code=status.HTTP_204_NO_CONTENT, responses=problems(404))
-async def remove_platform_key(fingerprint: Fingerprint, who: Admin, house: TheHouse, request: Request) -> None:
+async def remove_platform_key(fingerprint: Fingerprint, who: Admin, house: TheHouse) -> None:
     """Remove a key of the pool."""
     async with house.database.transaction() as session:
         await store.remove(session, fingerprint=fingerprint, owner=None)
-        await audit.record(session, actor=acting(who, request), action="key.removed", subject=fingerprint)
+        await audit.record(session, actor=actor_of(who), action="key.removed", subject=fingerprint)
 
 
 @router.get("/usage")

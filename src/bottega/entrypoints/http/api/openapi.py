@@ -44,8 +44,8 @@ ROUTERS = (
     admin.router,
     pricing.router,
 )
-_ABOUT = """A software workshop over HTTP: a brief becomes a plan, a plan becomes tested, committed code, and every model
-call is paid for with prepaid credits.
+_ABOUT = """A software workshop over HTTP: a brief becomes a plan, a plan becomes tested, committed code, and every
+model call is paid for with prepaid credits.
 
 Credits and money are strings of digits. Errors are problems (RFC 9457). A `POST` may carry an `Idempotency-Key`: sent
 again within a week it is done once; with another body it is refused. Lists are pages with a cursor. What another person

@@ -6,16 +6,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, status
 from pydantic import Field, StrictBool, StrictStr
-from starlette.requests import Request
 
 from bottega.access import audit
 from bottega.billing import prices
 from bottega.billing.prices import PriceRow
 from bottega.billing.pricing import Rates, Tier
-from bottega.entrypoints.http.api.admin import acting
 from bottega.entrypoints.http.api.house import Admin, OnceKey, TheHouse
 from bottega.entrypoints.http.api.route import ApiRoute
 from bottega.entrypoints.http.api.wire import Asked, Exact, Told
+from bottega.entrypoints.http.identity import actor_of
 from bottega.llm.types import ModelName
 from bottega.orchestration import deeds
 
@@ -86,7 +85,7 @@ async def list_prices(_: Admin, house: TheHouse) -> Prices:
 
 
 @router.post("", status_code=status.HTTP_201_CREATED)
-async def set_price(new: NewPrice, who: Admin, house: TheHouse, key: OnceKey, request: Request) -> Price:
+async def set_price(new: NewPrice, who: Admin, house: TheHouse, key: OnceKey) -> Price:
     """Set a model's price. No sync with its provider replaces it."""
     model = ModelName.parse(new.model)
     tiers = [Tier(above_tokens=tier.above_tokens, rates=_rates(tier.rates)) for tier in new.tiers]
@@ -107,7 +106,7 @@ async def set_price(new: NewPrice, who: Admin, house: TheHouse, key: OnceKey, re
                 "output": f"{new.rates.output:f}",
                 "is_free": new.is_free,
             }
-            await audit.record(session, actor=acting(who, request), action="price.set", subject=str(model), after=facts)
+            await audit.record(session, actor=actor_of(who), action="price.set", subject=str(model), after=facts)
             return ()
 
         await deeds.once(session, user_id=who.user_id, key=key, act=replace)
@@ -115,6 +114,10 @@ async def set_price(new: NewPrice, who: Admin, house: TheHouse, key: OnceKey, re
     if row is None:
         raise prices.UnpricedModel(model)
     return _price(row)
+
+
+def _facts(new: NewPrice) -> audit.Facts:
+    return {"input": f"{new.rates.input:f}", "output": f"{new.rates.output:f}", "is_free": new.is_free}
 
 
 def _rates(given: GivenRates) -> Rates:
