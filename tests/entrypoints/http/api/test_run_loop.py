@@ -31,7 +31,7 @@ async def test_called_again_and_again_it_builds_the_project(here: Installation, 
     project_id = str(await ada.begin())
     done: list[str] = []
     async with patrolled(here):
-        while not done or not done[-1].endswith("delivered") and len(done) < 12:
+        while not done or (not done[-1].endswith("delivered") and len(done) < 12):
             told = await ada.post(AT, {"project_id": project_id})
             assert (told["status"], told["project_id"]) == ("success", project_id)
             assert set(told) == {"status", "project_id", "result"}
