@@ -26,6 +26,8 @@ from bottega.llm.client import Patience
 from bottega.llm.types import ModelName, Usage
 from bottega.orchestration.advance import Advancer
 from bottega.orchestration.bellringer import Bellringer
+from bottega.orchestration.browsing import Browser
+from bottega.orchestration.deleting import Deletion
 from bottega.orchestration.doorbell import Bells
 from bottega.orchestration.events import Announce, Event
 from bottega.orchestration.gate import ProjectGate
@@ -68,6 +70,8 @@ class App:
     settings: Settings
     database: Database
     orchestrator: ModelOrchestrator
+    browser: Browser
+    deletion: Deletion
     advancer: Advancer
     runner: InProcessRunner
     bells: Bells
@@ -130,7 +134,10 @@ class Repositories:
     folder: Path
 
     def __call__(self, project_id: uuid.UUID) -> ProjectRepository:
-        return ProjectRepository(self.folder / f"{project_id}.git")
+        return ProjectRepository(self.at(project_id))
+
+    def at(self, project_id: uuid.UUID) -> Path:
+        return self.folder / f"{project_id}.git"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

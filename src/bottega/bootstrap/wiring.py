@@ -35,6 +35,8 @@ from bottega.keys import store as key_store
 from bottega.llm.retry import RetryPolicy
 from bottega.llm.types import Gateway, ModelName
 from bottega.llm.wire import load_certificates
+from bottega.orchestration.browsing import Browser
+from bottega.orchestration.deleting import Deletion
 from bottega.orchestration.doorbell import Doorbell
 from bottega.orchestration.gate import ProjectGate
 from bottega.orchestration.herald import Herald
@@ -142,10 +144,14 @@ async def _assemble(
     reconciler = Reconciler(database=database, bills=bills)
     payments = payment_service(settings, database=database, clock=clock)
     relay_tokens = RelayTokens(database=database)
+    repositories = Repositories(folder=settings.platform.bottega_home / "repositories")
+    deletion = Deletion(database=database, storage=bench.storage, repository_at=repositories.at)
     return App(
         settings=settings,
         database=database,
         orchestrator=_orchestrator(settings, bench),
+        browser=Browser(database=database, repository=bench.repository, index=bench.index),
+        deletion=deletion,
         advancer=driving.advancer,
         runner=driving.runner,
         bells=driving.bells,
@@ -161,7 +167,7 @@ async def _assemble(
         relay_tokens=relay_tokens,
         gate=ProjectGate(database=database),
         vault=open_vault(settings),
-        chores=_chores(reconciler=reconciler, payments=payments, relay_tokens=relay_tokens)
+        chores=_chores(reconciler=reconciler, payments=payments, relay_tokens=relay_tokens, deletion=deletion)
         + message_chores(settings, database=database, clock=clock)
         + (Chore(name="old sign-ins", every_seconds=3600, work=Housekeeping(database=database).forget_old),),
     )
@@ -246,12 +252,15 @@ def _metering(
     )
 
 
-def _chores(*, reconciler: Reconciler, payments: PaymentService, relay_tokens: RelayTokens) -> tuple[Chore, ...]:
+def _chores(
+    *, reconciler: Reconciler, payments: PaymentService, relay_tokens: RelayTokens, deletion: Deletion
+) -> tuple[Chore, ...]:
     """Return what is done again and again by whoever is there all day."""
     return (
         Chore(name="lost calls", every_seconds=60, work=reconciler.run),
         Chore(name="lost webhooks", every_seconds=3600, work=payments.reconcile),
         Chore(name="expired relay tokens", every_seconds=3600, work=relay_tokens.forget_expired),
+        Chore(name="deleted projects", every_seconds=3600, work=deletion.finish),
     )
 
 
@@ -262,6 +271,7 @@ def _orchestrator(settings: Settings, bench: Workbench) -> ModelOrchestrator:
         repository=bench.repository,
         credit_value_usd=bench.credit_value_usd,
         minimum_credits=settings.billing.minimum_credits_to_start,
+        quote=bench.quote,
     )
 
 

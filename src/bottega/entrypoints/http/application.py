@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -19,9 +20,12 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from bottega.access.service import Access
 from bottega.core.errors import AppError
+from bottega.entrypoints.http.api.house import House
+from bottega.entrypoints.http.api.openapi import add_api
 from bottega.entrypoints.http.bodies import BodyLimit
 from bottega.entrypoints.http.pages import DevelopmentPayments, add_development_checkout, add_landing_pages
-from bottega.entrypoints.http.protection import Protection, error_body, refuse
+from bottega.entrypoints.http.problems import problem, refuse, request_id_of
+from bottega.entrypoints.http.protection import Protection
 from bottega.entrypoints.http.signing_in import sign_in_routes
 from bottega.entrypoints.http.tokens import token_routes
 from bottega.entrypoints.relay.body import read_body
@@ -49,6 +53,7 @@ class Parts:
     relay: Relay
     webhooks: Webhooks | None = None
     development_payments: DevelopmentPayments | None = None
+    house: House | None = None
     access: Access | None = None
     cors_origins: Sequence[str] = ()
     trusted_proxies: Sequence[str] = ()
@@ -57,12 +62,13 @@ class Parts:
 def create_app(parts: Parts) -> FastAPI:
     app = FastAPI(
         title="Bottega",
-        openapi_url=None,  # the relay's format is OpenAI's, and the rest is for machines that know it
+        openapi_url=None,  # ours is in api/openapi.py; a page of it would load its scripts from elsewhere
         redirect_slashes=False,
         middleware=list(_layers(parts)),
     )
     app.add_exception_handler(AppError, refuse)
     app.add_exception_handler(HTTPException, refuse)
+    app.add_exception_handler(RequestValidationError, refuse)
     _add_probes(app, parts.ping)
     if parts.access is not None:
         app.state.access = parts.access
@@ -73,6 +79,8 @@ def create_app(parts: Parts) -> FastAPI:
     add_landing_pages(app)
     if parts.development_payments is not None:
         add_development_checkout(app, parts.development_payments)
+    if parts.house is not None:
+        add_api(app, parts.house)
     app.include_router(relay_routes(parts.relay))
     return app
 
@@ -103,12 +111,13 @@ def _add_probes(app: FastAPI, ping: Callable[[], Awaitable[None]]) -> None:
         return JSONResponse({"status": "ok"})
 
     @app.get("/readyz", response_model=None)
-    async def readyz() -> Response:
+    async def readyz(request: Request) -> Response:
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await ping()
         except Exception:  # noqa: BLE001  # whatever keeps the database from answering is the answer
-            return JSONResponse(error_body(code="not_ready", message="The database does not answer."), status_code=503)
+            detail, request_id = "The database does not answer.", request_id_of(request)
+            return problem(status=503, code="not_ready", detail=detail, request_id=request_id)
         return JSONResponse({"status": "ready"})
 
 

@@ -11,6 +11,7 @@ from bottega.access.codes import TooManyTries
 from bottega.access.service import Access
 from bottega.access.sign_in import Tokens
 from bottega.access.telegram import LONGEST_DATA, MOST_FIELDS
+from bottega.entrypoints.http.api.route import ApiRoute
 from bottega.entrypoints.http.protection import answer_with
 from bottega.entrypoints.http.throttling import address_of, count_refresh, count_sign_in
 
@@ -68,7 +69,7 @@ class SignedIn(BaseModel):
 
 
 def sign_in_routes(access: Access) -> APIRouter:
-    router = APIRouter(prefix="/auth", tags=["sign-in"])
+    router = APIRouter(prefix="/auth", tags=["Signing in"], route_class=ApiRoute)
     trying = [Depends(count_sign_in)]
 
     @router.post("/telegram", dependencies=trying, operation_id="sign_in_with_telegram")

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from bottega.access import personal_tokens
 from bottega.access.personal_tokens import LONGEST_DAYS, LONGEST_NAME, KeptToken, WantedToken
 from bottega.access.service import Access
+from bottega.entrypoints.http.api.route import ApiRoute
 from bottega.entrypoints.http.identity import Caller, Scope, caller, identity_of
 
 DEFAULT_DAYS = 90
@@ -45,7 +46,7 @@ class TokensKept(BaseModel):
 
 
 def token_routes(access: Access) -> APIRouter:
-    router = APIRouter(prefix="/tokens", tags=["tokens"])
+    router = APIRouter(prefix="/tokens", tags=["Tokens"], route_class=ApiRoute)
 
     @router.get("", operation_id="list_tokens")
     async def list_tokens(who: Annotated[Caller, caller(Scope.KEYS_WRITE)]) -> TokensKept:

@@ -369,6 +369,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("completed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_projects_user_id_users")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_projects")),
     )
@@ -495,6 +496,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_runs_user_id_users")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
     )
+    op.create_index(op.f("ix_runs_project_id_created_at"), "runs", ["project_id", "created_at"], unique=False)
     op.create_index("ix_runs_due", "runs", ["wake_at"], unique=False, postgresql_where=sa.text("state = 'ready'"))
     op.create_index(
         "ix_runs_leased", "runs", ["user_id"], unique=False, postgresql_where=sa.text("lease_owner IS NOT NULL")
@@ -772,6 +774,7 @@ def upgrade() -> None:
         "deeds",
         sa.Column("user_id", sa.Integer(), nullable=False),
         sa.Column("idempotency_key", sa.String(length=200), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=True),
         sa.Column(
             "projects", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'::jsonb"), nullable=False
         ),

@@ -1,0 +1,58 @@
+"""Links under which anybody may fetch a stored file, for a while: where Telegram, say, does not take it.
+
+A link is this installation's own, signed by `StorageService`, where the world can reach it; else the store's own, where
+it signs and is a public one; else there is none.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from bottega.core.clock import Clock
+from bottega.delivery.storage import StorageService
+
+LIFETIME = timedelta(days=7)  # the longest for which S3 signs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    name: str
+    content: bytes
+
+
+class Links:
+    """`store_is_public` tells whether an address of the store itself can be reached from everywhere."""
+
+    def __init__(self, *, storage: StorageService, public_url: str, store_is_public: bool, clock: Clock) -> None:
+        self._storage = storage
+        self._public_url = public_url
+        self._store_is_public = store_is_public
+        self._clock = clock
+
+    async def to(self, *, key: str) -> str | None:
+        if is_public(self._public_url):
+            token = self._storage.signed_token(key=key, expires_at=self._clock.now() + LIFETIME)
+            return f"{self._public_url}/download/{token}"
+        return await self._storage.presigned_url(key=key, lifetime=LIFETIME) if self._store_is_public else None
+
+    async def fetch(self, token: str) -> Download:
+        """Return the file of one of our links.
+
+        Raises:
+            BadDownloadLink, UnknownObject, StorageUnavailable
+        """
+        key = self._storage.check_token(token)
+        return Download(name=key.rpartition("/")[2], content=await self._storage.get(key=key))
+
+
+def is_public(url: str) -> bool:
+    """Tell whether an address may lead here from outside: one of this machine alone cannot."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return False
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return bool(host)
+    return not (address.is_loopback or address.is_unspecified)
