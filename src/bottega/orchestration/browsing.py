@@ -260,7 +260,8 @@ def _texts(files: Mapping[str, bytes]) -> dict[str, str]:
 _READ_AS_THEY_ARE = tuple(field.name for field in fields(Overview) if field.name != "tech_stack")
 _OVERVIEW = text(
     """
-    SELECT p.id, title, description, status, phase, state, stop_code, reason, tech_stack, documentation,
+    SELECT p.id, title, description, status, phase, state, stop_code, reason,
+           CAST(tech_stack AS text) AS tech_stack, documentation,
            COALESCE(current_todo_markdown, '') AS todo_markdown, quote_low_credits,
            estimated_credit_cost AS quote_high_credits, actual_credit_cost AS credits_charged, credits_needed,
            credit_limit, archive_key IS NOT NULL AS is_delivered,

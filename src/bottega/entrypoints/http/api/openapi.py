@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -81,7 +81,8 @@ def add_api(app: FastAPI, house: House) -> None:
 
 def documented(app: FastAPI) -> Sequence[APIRoute]:
     """Return the routes of the API."""
-    return [route for route in app.routes if isinstance(route, APIRoute) and route.tags]
+    every = (context.original_route for context in iter_route_contexts(app.routes))
+    return [route for route in every if isinstance(route, APIRoute) and route.tags]
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
