@@ -121,13 +121,15 @@ class TokenKeys:
         begins, expires = max(_instant(said["iat"]), _instant(said["nbf"])), _instant(said["exp"])
         if not begins - LEEWAY_SECONDS <= now < expires + LEEWAY_SECONDS:
             raise InvalidToken
-        user_id = int(said["sub"])
+        user_id, sign_in, scope = int(said["sub"]), said["sid"], said["scope"]
+        if not isinstance(sign_in, str) or not isinstance(scope, str):
+            raise InvalidToken
         if not 0 < user_id <= _LARGEST_USER_ID:
             raise InvalidToken
         return Claims(
             user_id=user_id,
-            sign_in_id=uuid.UUID(said["sid"]),
-            scopes=frozenset(Scope(scope) for scope in said["scope"].split()),
+            sign_in_id=uuid.UUID(sign_in),
+            scopes=frozenset(map(Scope, scope.split())),
         )
 
     def successors(self, token: str) -> tuple[bytes, ...]:

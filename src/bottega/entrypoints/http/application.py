@@ -22,7 +22,6 @@ from bottega.access.service import Access
 from bottega.core.errors import AppError
 from bottega.entrypoints.http.api.house import House
 from bottega.entrypoints.http.api.openapi import add_api
-from bottega.entrypoints.http.bodies import BodyLimit
 from bottega.entrypoints.http.pages import DevelopmentPayments, add_development_checkout, add_landing_pages
 from bottega.entrypoints.http.problems import problem, refuse, request_id_of
 from bottega.entrypoints.http.protection import Protection
@@ -98,7 +97,6 @@ def _layers(parts: Parts) -> Iterator[Middleware]:
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer"],
             expose_headers=["Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"],
         )
-    yield Middleware(BodyLimit, refuse=refuse)
 
 
 def _add_probes(app: FastAPI, ping: Callable[[], Awaitable[None]]) -> None:

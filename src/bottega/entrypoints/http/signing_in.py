@@ -1,23 +1,23 @@
 """The routes of signing in: by Telegram, by a code from the bot, by a refresh token; and of signing out."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field, RootModel, StrictInt, StrictStr
+from pydantic import ConfigDict, Field, RootModel, StrictBool, StrictInt, StrictStr
 from starlette.requests import Request
-from starlette.responses import Response
 
 from bottega.access.codes import TooManyTries
 from bottega.access.service import Access
 from bottega.access.sign_in import Tokens
 from bottega.access.telegram import LONGEST_DATA, MOST_FIELDS
 from bottega.entrypoints.http.api.route import ApiRoute
+from bottega.entrypoints.http.api.wire import Asked, Told, problem_response, problems
 from bottega.entrypoints.http.protection import answer_with
 from bottega.entrypoints.http.throttling import address_of, count_refresh, count_sign_in
 
 _LARGEST = 2**53
 _Value = Annotated[StrictStr, Field(max_length=2048)] | Annotated[StrictInt, Field(ge=0, lt=_LARGEST)]
-_RefreshToken = Annotated[str, Field(min_length=1, max_length=200, examples=["bort_..."])]
+_RefreshToken = Annotated[StrictStr, Field(min_length=1, max_length=200, examples=["bort_..."])]
 
 
 class TelegramWidget(RootModel[dict[Annotated[str, Field(max_length=64)], _Value]]):
@@ -29,13 +29,9 @@ class TelegramWidget(RootModel[dict[Annotated[str, Field(max_length=64)], _Value
     )
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class MiniAppData(_Body):
+class MiniAppData(Asked):
     init_data: Annotated[
-        str,
+        StrictStr,
         Field(
             min_length=1,
             max_length=LONGEST_DATA,
@@ -45,20 +41,20 @@ class MiniAppData(_Body):
     ]
 
 
-class TypedCode(_Body):
-    code: Annotated[str, Field(min_length=1, max_length=40, examples=["42-K7QM2XWP"])]
+class TypedCode(Asked):
+    code: Annotated[StrictStr, Field(min_length=1, max_length=40, examples=["42-K7QM2XWP"])]
 
 
-class Refresh(_Body):
+class Refresh(Asked):
     refresh_token: _RefreshToken
 
 
-class SignOut(_Body):
+class SignOut(Asked):
     refresh_token: _RefreshToken
-    everywhere: Annotated[bool, Field(description="End all of the person's sign-ins, not this one alone.")] = False
+    everywhere: Annotated[StrictBool, Field(description="Not this one alone: all of the person's.")] = False
 
 
-class SignedIn(BaseModel):
+class SignedIn(Told):
     """The names are OAuth 2.0's. The refresh token is good for one use, which gives the next."""
 
     access_token: str
@@ -68,22 +64,32 @@ class SignedIn(BaseModel):
     scope: Annotated[str, Field(examples=["credits:read projects:read"])]
 
 
+_TRYING = [Depends(count_sign_in)]
+_REFRESHING = [Depends(count_refresh)]
+_TOO_MANY: dict[int | str, dict[str, Any]] = {
+    429: problem_response("Too many tries; `Retry-After` says when to come again.")
+}
+_REFUSED = _TOO_MANY | {
+    401: problem_response("What was shown is not believed (any more)."),
+    403: problem_response("The account is suspended or deleted."),
+}
+
+
 def sign_in_routes(access: Access) -> APIRouter:
     router = APIRouter(prefix="/auth", tags=["Signing in"], route_class=ApiRoute)
-    trying = [Depends(count_sign_in)]
 
-    @router.post("/telegram", dependencies=trying, operation_id="sign_in_with_telegram")
-    async def telegram(body: TelegramWidget) -> SignedIn:
+    @router.post("/telegram", dependencies=_TRYING, responses=_REFUSED | problems(503))
+    async def sign_in_with_telegram(body: TelegramWidget) -> SignedIn:
         """Sign in with what Telegram's Login Widget gave, within five minutes and once."""
         return _told(await access.telegram.by_widget(body.root))
 
-    @router.post("/telegram-mini-app", dependencies=trying, operation_id="sign_in_with_mini_app")
-    async def mini_app(body: MiniAppData) -> SignedIn:
+    @router.post("/telegram-mini-app", dependencies=_TRYING, responses=_REFUSED | problems(503))
+    async def sign_in_with_mini_app(body: MiniAppData) -> SignedIn:
         """Sign in with what a Telegram Mini App was opened with, within five minutes and once."""
         return _told(await access.telegram.by_mini_app(body.init_data))
 
-    @router.post("/code", dependencies=trying, operation_id="sign_in_with_code")
-    async def code(request: Request, body: TypedCode) -> SignedIn:
+    @router.post("/code", dependencies=_TRYING, responses=_REFUSED)
+    async def sign_in_with_code(request: Request, body: TypedCode) -> SignedIn:
         """Sign in with a code that the bot gave, within five minutes and once."""
         try:
             return _told(await access.codes.redeem(body.code, address=address_of(request)))
@@ -91,16 +97,15 @@ def sign_in_routes(access: Access) -> APIRouter:
             answer_with(request, "Retry-After", str(error.retry_after_seconds))
             raise
 
-    @router.post("/refresh", dependencies=[Depends(count_refresh)], operation_id="refresh_sign_in")
-    async def refresh(body: Refresh) -> SignedIn:
+    @router.post("/refresh", dependencies=_REFRESHING, responses=_REFUSED)
+    async def refresh_sign_in(body: Refresh) -> SignedIn:
         """Spend a refresh token for new tokens. One that is shown again later ends the whole sign-in."""
         return _told(await access.sign_ins.refresh(body.refresh_token))
 
-    @router.post("/sign-out", status_code=204, dependencies=[Depends(count_refresh)], operation_id="sign_out")
-    async def sign_out(body: SignOut) -> Response:
+    @router.post("/sign-out", status_code=204, dependencies=_REFRESHING, responses=_TOO_MANY)
+    async def sign_out(body: SignOut) -> None:
         """End a sign-in, or all of the person's. Access tokens end with it; no answer tells whether there was one."""
         await access.sign_ins.sign_out(body.refresh_token, everywhere=body.everywhere)
-        return Response(status_code=204)
 
     return router
 
