@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import structlog
@@ -17,7 +18,7 @@ from tests.database import connected
 from tests.entrypoints.http.doors import Doors, doors
 
 ADDRESS = "203.0.113.77"
-ADA = {"id": 42, "username": "ada"}
+ADA: dict[str, Any] = {"id": 42, "username": "ada"}
 
 
 async def every_secret(here: Doors) -> list[str]:
@@ -59,8 +60,8 @@ async def test_no_row_holds_a_secret(database: Database, database_url: str) -> N
         for table in declared_schema().sorted_tables:
             for row in await connection.fetch(f'SELECT to_jsonb("{table.name}") FROM "{table.name}"'):  # noqa: S608
                 kept += f"{table.name} {row[0]}\n"
-    for table in ("refresh_tokens", "personal_tokens", "sign_in_codes", "wrong_codes", "used_telegram_data"):
-        assert f"{table} " in kept, "it was used"
+    for name in ("refresh_tokens", "personal_tokens", "sign_in_codes", "wrong_codes", "used_telegram_data"):
+        assert f"{name} " in kept, "it was used"
     assert [secret for secret in secrets if secret in kept] == []
 
 
