@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.access import opaque
+from bottega.access.sign_in import AccountNotActive
 from bottega.access.tables import PersonalToken
 from bottega.access.types import Identity, Scope, allowed
 from bottega.core.errors import AppError
@@ -87,7 +88,7 @@ async def create(session: AsyncSession, *, maker: Identity, wanted: WantedToken)
     Raises:
         BadTokenRequest, ScopeNotYours, TooManyTokens
     """
-    name = _checked(wanted)
+    name = check(wanted)
     beyond = wanted.scopes - allowed(maker.scopes, role=maker.role)
     if beyond:
         raise ScopeNotYours(beyond)
@@ -126,13 +127,15 @@ async def revoke(session: AsyncSession, *, user_id: int, token_id: uuid.UUID) ->
 
 
 async def maker_for(session: AsyncSession, *, user_id: int, scopes: Collection[Scope]) -> Identity:
-    """Return a person as the operator may let them make tokens: with all that their role allows of these scopes."""
-    role = (await session.execute(select(User.role).where(User.id == user_id))).scalar_one()
+    """Return a person as the operator lets them make tokens: with what their role allows. Raise AccountNotActive."""
+    role = await session.scalar(select(User.role).where(User.id == user_id, User.status == "active"))
+    if role is None:
+        raise AccountNotActive
     return Identity(user_id=user_id, role=role, scopes=allowed(scopes, role=role))
 
 
-def _checked(wanted: WantedToken) -> str:
-    """Return the name as it is kept."""
+def check(wanted: WantedToken) -> str:
+    """Return the name as it would be kept; raise BadTokenRequest."""
     name = wanted.name.strip()
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise BadTokenRequest(f"A token's name is one line of 1 to {LONGEST_NAME} characters.")
