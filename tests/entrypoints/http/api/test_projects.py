@@ -13,7 +13,7 @@ from bottega.projects.tables import Project
 from tests.entrypoints.http.api.conftest import Installation, Person, installed
 from tests.journeys import scripts
 
-ASKING = scripts.GOOD | {"gather-1.md": scripts.gathered("Count characters too?", "Read from files?")}
+ASKING = {**scripts.GOOD, "gather-1.md": scripts.gathered("Count characters too?", "Read from files?")}
 
 
 async def test_a_brief_becomes_a_project_that_is_read_and_listed(ada: Person) -> None:
