@@ -278,10 +278,10 @@ _OVERVIEW = text(
 # What a step's output says of its model is all that is read of it: the rest may be a project's whole text.
 _ATTEMPTS = text(
     """
-    SELECT steps.run_id, step_no, steps.kind, outcome, output->>'model' AS model, credits_charged, duration_ms,
+    SELECT steps.run_id, steps.step_no, steps.kind, outcome, output->>'model' AS model, credits_charged, duration_ms,
            steps.created_at
     FROM steps JOIN runs ON runs.id = steps.run_id
     WHERE runs.project_id = :project_id AND task_key = :task_key
-    ORDER BY runs.created_at, step_no
+    ORDER BY runs.created_at, steps.step_no
     """
 )

@@ -1,10 +1,9 @@
 """The API as a program meets it: real HTTP, a real database, scripted models, and people with tokens."""
 
-import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from bottega.access.personal_tokens import WantedToken
 from bottega.access.types import EVERYTHING, Identity, Role, Scope, allowed
 from bottega.bootstrap import App, open_app
 from bottega.bootstrap.access import open_access
+from bottega.config.groups import AccessSettings
 from bottega.core.clock import SystemClock
 from bottega.entrypoints.http.api.streams import Streams
 from bottega.entrypoints.http.application import Parts, create_app
@@ -32,6 +32,7 @@ from tests.entrypoints.relay.conftest import client, served
 from tests.journeys import scripts
 from tests.journeys.conftest import scripted, settings_for
 
+BUSY = "1000000/minute"  # how often is shown elsewhere
 JSON = {"Content-Type": "application/json"}
 
 
@@ -113,7 +114,8 @@ async def installed(
     """Serve the API of an installation that nobody drives unless asked to."""
     clock = SystemClock()
     streams = streams or Streams(clock=clock)
-    made = settings_for(home=home, database_url=database_url, **settings)
+    busy = AccessSettings(rate_limit_person=BUSY, rate_limit_address=BUSY, rate_limit_sign_in=BUSY)
+    made = replace(settings_for(home=home, database_url=database_url, **settings), access=busy)
     async with AsyncExitStack() as stack:
         app = await stack.enter_async_context(open_app(made, llm=scripted(script or scripts.REFINED)))
         access = await stack.enter_async_context(open_access(app))
@@ -154,7 +156,3 @@ async def bob(here: Installation) -> Person:
 @pytest.fixture
 async def admin(here: Installation) -> Person:
     return await here.person("root", role=Role.ADMIN)
-
-
-async def gathered(work: Callable[[], Any], *, times: int) -> list[Any]:
-    return list(await asyncio.gather(*(work() for _ in range(times))))

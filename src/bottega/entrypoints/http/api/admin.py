@@ -3,6 +3,7 @@
 Each deed is put on record in the transaction it is done in (`access/audit`): who, on whom, before and after.
 """
 
+import hashlib
 import uuid
 from datetime import date, datetime
 from decimal import Decimal
@@ -34,7 +35,7 @@ from bottega.entrypoints.http.api.wire import (
 )
 from bottega.entrypoints.http.identity import actor_of
 from bottega.keys import store
-from bottega.orchestration import funding
+from bottega.orchestration import deeds, funding
 from bottega.orchestration.attention import needing_attention
 from bottega.users import service as users
 
@@ -161,15 +162,11 @@ async def change_user(user_id: PersonId, change: AccountChange, who: Admin, hous
 @router.post("/users/{user_id}/grants", status_code=status.HTTP_201_CREATED, responses=problems(404, 409))
 async def grant_credits(user_id: PersonId, grant: NewGrant, who: Admin, house: TheHouse, key: OnceKey) -> Granted:
     """Give credits, as a row of the ledger; what waits for them goes on. With a key, they are given once."""
-    name = f"{who.user_id}:{new_id() if key is None else key.digest}:{'' if key is None else key.name}"
+    name = str(new_id()) if key is None else hashlib.sha256(f"{who.user_id} {key.name}".encode()).hexdigest()
     async with house.database.transaction() as session:
+        await deeds.once(session, user_id=who.user_id, key=key, act=_nothing_yet)  # refuses it for something else
         entry = await administration.grant_credits(
-            session,
-            actor=actor_of(who),
-            user_id=user_id,
-            credits=grant.credits,
-            reason=grant.reason,
-            key=name,
+            session, actor=actor_of(who), user_id=user_id, credits=grant.credits, reason=grant.reason, key=name
         )
         await funding.wake_for_credits(session, user_id)
     return Granted.model_validate(entry)
@@ -246,6 +243,10 @@ async def read_audit_log(
         for one in found[:limit]
     ]
     return Page(items=items, next_cursor=row_cursor(items[-1].id) if len(found) > limit else None)
+
+
+async def _nothing_yet(_: object) -> deeds.Projects:
+    return ()
 
 
 async def _account(house: TheHouse, user_id: int) -> Account:

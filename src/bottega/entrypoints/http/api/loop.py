@@ -26,6 +26,7 @@ from bottega.entrypoints.http.api.route import StrictRoute
 from bottega.entrypoints.http.api.wire import Asked, problems
 from bottega.orchestration import events
 from bottega.orchestration.browsing import Overview
+from bottega.orchestration.orchestrator import NothingToDo
 from bottega.orchestration.state import StopCode
 from bottega.projects.status import ProjectStatus
 
@@ -61,6 +62,9 @@ class LoopRan(BaseModel):
     status: Literal["success"] = "success"
     project_id: uuid.UUID
     result: LoopResult
+
+
+_NOTHING_LEFT = LoopResult(task="Delivery", message="completed: there is nothing left to do")
 
 
 class OutOfCredits(AppError):
@@ -127,8 +131,13 @@ def _seconds(prefer: str | None) -> int:
 async def _run(mine: _Mine, *, key: OnceKey, within_seconds: int) -> LoopResult:
     before = await mine.overview()
     if before.status == ProjectStatus.COMPLETED:
-        return LoopResult(task="Delivery", message="completed: there is nothing left to do")
-    await mine.house.orchestrator.go_on(user_id=mine.user_id, project_id=mine.project_id, idempotency_key=key)
+        return _NOTHING_LEFT
+    try:
+        await mine.house.orchestrator.go_on(user_id=mine.user_id, project_id=mine.project_id, idempotency_key=key)
+    except NothingToDo:
+        if (await mine.overview()).status == ProjectStatus.COMPLETED:  # it came to its end at this moment
+            return _NOTHING_LEFT
+        raise
     seen = _Seen()
     watching = asyncio.create_task(_outcome(mine, seen, after=before.event_sequence))
     closing = asyncio.create_task(mine.house.streams.closing.wait())
@@ -196,7 +205,7 @@ def _end(event: events.Event | None) -> LoopResult | None:
 async def _under_way(mine: _Mine, seen: _Seen) -> LoopResult:
     now = await mine.overview()
     if now.status == ProjectStatus.COMPLETED:
-        return LoopResult(task=_PHASES["package"], message="completed: there is nothing left to do")
+        return _NOTHING_LEFT
     if now.state != "ready":
         raise ProjectStopped(now.reason or f"The project is {now.status.replace('_', ' ')}.")
     if seen.step is None:

@@ -62,6 +62,11 @@ _WITH_A_BODY = {
     415: "The body is not `application/json`.",
 }
 _ASKED = {422: "It was read, and cannot be meant: `errors` says where."}
+_SIGNING_IN = {
+    401: "What was shown does not count, or counts no more.",
+    429: "Too many tries; `Retry-After` says when to come again.",
+    503: "That way to sign in is not set up here.",
+}
 _RUN_LOOP = "/orchestrate/run-loop"
 
 
@@ -93,6 +98,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     for path, operations in told["paths"].items():
         for operation in operations.values():
             _say_what_may_go_wrong(operation, path=path)
+    _link(told)
     schemas = told["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
@@ -102,10 +108,23 @@ def describe(app: FastAPI) -> dict[str, Any]:
     return told
 
 
+def _link(told: dict[str, Any]) -> None:
+    """Say where the id of a new project may be used: a client that explores follows it."""
+    operations = {one["operationId"]: path for path, all_of in told["paths"].items() for one in all_of.values()}
+    links = {
+        name: {"operationId": name, "parameters": {"project_id": "$response.body#/id"}}
+        for name, path in operations.items()
+        if "{project_id}" in path
+    }
+    links["run_loop"] = {"operationId": "run_loop", "requestBody": {"project_id": "$response.body#/id"}}
+    told["paths"]["/v1/projects"]["post"]["responses"]["201"]["links"] = links
+
+
 def _say_what_may_go_wrong(operation: dict[str, Any], *, path: str) -> None:
     may = {status: said for status, said in operation["responses"].items() if status != "422"}
     for statuses, applies in (
         (_WITH_A_TOKEN, "security" in operation),
+        (_SIGNING_IN, path.startswith("/auth/")),
         (_WITH_A_BODY, "requestBody" in operation),
         (_ASKED, path != _RUN_LOOP and ("requestBody" in operation or "parameters" in operation)),
     ):
