@@ -25,7 +25,7 @@ from bottega.db.transaction import Database
 
 class NoBot(AppError):
     code = "no_telegram_bot"
-    http_status = 503
+    http_status = 404  # it is not out of reach: here there is no such way in
 
     def __init__(self) -> None:
         super().__init__("This installation has no Telegram bot, so nobody can sign in with Telegram.")

@@ -30,7 +30,7 @@ def admitted(environment: Environment, token: str) -> Identity | None:
 
 
 def test_a_token_is_made_listed_and_ended(bottega: Run, environment: Environment) -> None:
-    made = bottega("token", "create", "--name", "ci", "--scope", "projects:read", "--scope", "credits:read")
+    made = bottega("token", "create", "ci", "--scope", "projects:read", "--scope", "credits:read")
     assert made.exit_code == 0, made.output
     assert re.fullmatch("bott_[0-9A-Za-z]{49}\n", made.stdout), "nothing but the token, for a shell to take"
     token = made.stdout.strip()
@@ -47,9 +47,9 @@ def test_a_token_is_made_listed_and_ended(bottega: Run, environment: Environment
 
 
 def test_a_token_may_be_somebody_elses_and_is_on_record(bottega: Run, environment: Environment) -> None:
-    assert_one_sentence(bottega("token", "create", "--name", "x", "--user", "ada"), "no account called 'ada'")
+    assert_one_sentence(bottega("token", "create", "x", "--user", "ada"), "no account called 'ada'")
     bottega("keys", "add", "google", "--user", "ada", typed="a-key-of-the-operator-0123456789")
-    made = bottega("token", "create", "--name", "x", "--user", "ada")
+    made = bottega("token", "create", "x", "--user", "ada")
     who = admitted(environment, made.stdout.strip())
     assert who is not None
     assert_one_sentence(bottega("token", "revoke", str(who.token_id)), "no such token")
@@ -61,8 +61,8 @@ def test_a_token_may_be_somebody_elses_and_is_on_record(bottega: Run, environmen
 
 
 def test_an_admin_is_made_and_unmade(bottega: Run, environment: Environment) -> None:
-    bottega("token", "create", "--name", "first")
-    admin = ("token", "create", "--name", "x", "--scope", "admin", "--user", "1")
+    bottega("token", "create", "first")
+    admin = ("token", "create", "x", "--scope", "admin", "--user", "1")
     assert_one_sentence(bottega(*admin), "does not have: admin")
     assert bottega("people", "role", "1", "admin").stdout == "1 is now an admin.\n"
     assert bottega("people", "role", "1", "admin").stdout == "1 is already an admin.\n"
@@ -76,10 +76,10 @@ def test_an_admin_is_made_and_unmade(bottega: Run, environment: Environment) -> 
 
 
 def test_a_suspended_account_is_out_until_it_is_restored(bottega: Run, environment: Environment) -> None:
-    token = bottega("token", "create", "--name", "x").stdout.strip()
+    token = bottega("token", "create", "x").stdout.strip()
     assert bottega("people", "suspend", "1", "--reason", "abuse").stdout == "1 is suspended.\n"
     assert admitted(environment, token) is None
-    assert_one_sentence(bottega("token", "create", "--name", "y"), "suspended")
+    assert_one_sentence(bottega("token", "create", "y"), "suspended")
     assert bottega("people", "restore", "1", "--reason", "sorry").stdout == "1 may go on.\n"
     assert admitted(environment, token) is not None
 
@@ -87,14 +87,14 @@ def test_a_suspended_account_is_out_until_it_is_restored(bottega: Run, environme
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("token", "create", "--name", ""), "name is one line"),
-        (("token", "create", "--name", "a\nb"), "name is one line"),
-        (("token", "create", "--name", "x" * 101), "name is one line"),
+        (("token", "create", ""), "name is one line"),
+        (("token", "create", "a\nb"), "name is one line"),
+        (("token", "create", "x" * 101), "name is one line"),
         (("token", "revoke", "nonsense"), "id is as"),
         (("token", "revoke", "bott_" + "a" * 49), "id is as"),
         (("token", "revoke", str(uuid.UUID(int=1))), "no such token"),
         (("token", "list", "--user", "nobody"), "no account called"),
-        (("token", "create", "--name", "x", "--user", "999"), "suspended or deleted"),
+        (("token", "create", "x", "--user", "999"), "suspended or deleted"),
         (("people", "role", "nobody", "admin"), "no account called"),
         (("people", "role", "999", "admin"), "no such account"),
         (("people", "role", "", "admin"), "Write a name"),

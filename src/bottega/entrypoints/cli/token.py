@@ -28,7 +28,7 @@ def token() -> None:
 
 
 @token.command()
-@click.option("--name", required=True, help="What the token is for.")
+@click.argument("name")
 @click.option(
     "--scope",
     "scopes",
@@ -39,7 +39,7 @@ def token() -> None:
 @click.option("--days", type=click.IntRange(1, LONGEST_DAYS), default=DEFAULT_DAYS, show_default=True)
 @_USER
 def create(name: str, scopes: tuple[str, ...], days: int, user: str | None) -> None:
-    """Make a token and show it, this once."""
+    """Make a token and show it, this once. NAME says what it is for."""
     wanted = WantedToken(name=name, scopes=frozenset(map(Scope, scopes or DEFAULT_SCOPES)), days=days)
     personal_tokens.check(wanted)  # before an account is opened
 
@@ -79,7 +79,7 @@ def list_(user: str | None) -> None:
 
     kept = run_app(work, settings=Settings.load())
     if not kept:
-        click.echo("There are no tokens. Make one with: bottega token create --name NAME")
+        click.echo("There are no tokens. Make one with: bottega token create NAME")
         return
     for one in kept:
         until = "expired" if one.is_expired else f"until {one.expires_at:%Y-%m-%d}"

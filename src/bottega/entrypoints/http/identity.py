@@ -42,7 +42,7 @@ class MissingToken(AppError):
     http_status = 401
 
     def __init__(self) -> None:
-        super().__init__("Send `Authorization: Bearer TOKEN`: sign in, or make a token with `bottega token create`.")
+        super().__init__("Send `Authorization: Bearer TOKEN`: sign in, or make one with `bottega token create NAME`.")
 
 
 class MissingScope(AppError):

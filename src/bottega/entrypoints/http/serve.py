@@ -37,7 +37,7 @@ def serve(host: str | None, port: int | None) -> None:
     settings = Settings.load()
     configure_logging(level=settings.platform.log_level, json=settings.platform.app_env == "production")
     at = listen(host=host or settings.http.http_host, port=settings.http.http_port if port is None else port)
-    with last_edge("serve.failed"):
+    with last_edge("serve.failed"), contextlib.closing(at):
         asyncio.run(_serve(settings, at))
 
 

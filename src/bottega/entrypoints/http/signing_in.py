@@ -11,7 +11,7 @@ from bottega.access.service import Access
 from bottega.access.sign_in import Tokens
 from bottega.access.telegram import LONGEST_DATA, MOST_FIELDS
 from bottega.entrypoints.http.api.route import ApiRoute
-from bottega.entrypoints.http.api.wire import Asked, Told, problem_response, problems
+from bottega.entrypoints.http.api.wire import Asked, Told, problem_response
 from bottega.entrypoints.http.protection import answer_with
 from bottega.entrypoints.http.throttling import address_of, count_refresh, count_sign_in
 
@@ -69,6 +69,7 @@ _REFRESHING = [Depends(count_refresh)]
 _TOO_MANY: dict[int | str, dict[str, Any]] = {
     429: problem_response("Too many tries; `Retry-After` says when to come again.")
 }
+_NO_BOT: dict[int | str, dict[str, Any]] = {404: problem_response("This installation has no Telegram bot.")}
 _REFUSED = _TOO_MANY | {
     401: problem_response("What was shown is not believed (any more)."),
     403: problem_response("The account is suspended or deleted."),
@@ -78,12 +79,12 @@ _REFUSED = _TOO_MANY | {
 def sign_in_routes(access: Access) -> APIRouter:
     router = APIRouter(prefix="/auth", tags=["Signing in"], route_class=ApiRoute)
 
-    @router.post("/telegram", dependencies=_TRYING, responses=_REFUSED | problems(503))
+    @router.post("/telegram", dependencies=_TRYING, responses=_REFUSED | _NO_BOT)
     async def sign_in_with_telegram(body: TelegramWidget) -> SignedIn:
         """Sign in with what Telegram's Login Widget gave, within five minutes and once."""
         return _told(await access.telegram.by_widget(body.root))
 
-    @router.post("/telegram-mini-app", dependencies=_TRYING, responses=_REFUSED | problems(503))
+    @router.post("/telegram-mini-app", dependencies=_TRYING, responses=_REFUSED | _NO_BOT)
     async def sign_in_with_mini_app(body: MiniAppData) -> SignedIn:
         """Sign in with what a Telegram Mini App was opened with, within five minutes and once."""
         return _told(await access.telegram.by_mini_app(body.init_data))
