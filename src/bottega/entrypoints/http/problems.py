@@ -14,16 +14,18 @@ from typing import Any
 
 import structlog
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from bottega.core.errors import AppError
 
 MEDIA_TYPE = "application/problem+json"
 MOST_FAULTS = 20
-DEFECT = 500
+NOT_ALLOWED, DEFECT = 405, 500
 _CODES = {400: "malformed_body", 404: "not_found", 405: "method_not_allowed"}
 _SENTENCES = {
     400: "The body could not be read.",
@@ -97,12 +99,21 @@ async def refuse(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         status = error.status_code
         code, detail = _CODES.get(status, "http_error"), _SENTENCES.get(status, "The request cannot be answered.")
-        return problem(status=status, code=code, detail=detail, request_id=request_id, headers=error.headers)
+        headers = {"Allow": _allowed(request)} if status == NOT_ALLOWED else error.headers
+        return problem(status=status, code=code, detail=detail, request_id=request_id, headers=headers)
     raise error
 
 
 def request_id_of(request: Request) -> str:
     return str(getattr(request.state, "request_id", ""))
+
+
+def _allowed(request: Request) -> str:
+    """Return every method of an address: the router knows but those of the first route that has it."""
+    contexts = iter_route_contexts(request.app.routes)
+    routes = [one.original_route for one in contexts if isinstance(one.original_route, Route)]
+    here = (route.methods or () for route in routes if route.path_regex.match(request.url.path))
+    return ", ".join(sorted({method for methods in here for method in methods}))
 
 
 def faults_of(error: RequestValidationError) -> list[Fault]:

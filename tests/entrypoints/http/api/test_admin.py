@@ -81,7 +81,8 @@ async def test_usage_and_runs_in_need_are_reported(here: Installation, ada: Pers
         told = await admin.get("/v1/admin/usage", params={"by": by, "since": "2020-01-01", "until": "9999-12-31"})
         assert told["total"]["calls"] == 2
     assert (await admin.get("/v1/admin/usage", params={"since": "0001-01-01", "until": "0001-01-01"}))["items"] == []
-    await admin.get("/v1/admin/usage", params={"since": "yesterday"}, status=422)
+    for nonsense in ("yesterday", "0", "1732147200", "2026-13-01"):
+        await admin.get("/v1/admin/usage", params={"since": nonsense}, status=422)
     assert (await admin.get("/v1/admin/attention"))["items"] == []
     async with here.app.database.transaction() as session:
         await session.execute(text("UPDATE runs SET state = 'attention', stop_code = 'crashes', reason = 'It died.'"))

@@ -75,7 +75,8 @@ async def test_a_fault_says_where_and_repeats_nothing(ada: Person) -> None:
 async def test_what_is_nowhere_or_taken_otherwise_is_a_problem_too(ada: Person) -> None:
     assert told(await ada.http.get("/v1/nowhere")) == (404, "not_found")
     assert told(await ada.http.get("/v1/projects/")) == (404, "not_found")
-    assert told(await ada.http.patch("/v1/projects")) == (405, "method_not_allowed")
+    answer = await ada.http.patch("/v1/projects")
+    assert (told(answer), answer.headers["allow"]) == ((405, "method_not_allowed"), "GET, POST")
     assert told(await ada.http.get("/v1/projects/not-an-id")) == (422, "invalid_request")
     assert told(await ada.http.get("/v1/projects", params={"limit": "0"})) == (422, "invalid_request")
     assert told(await ada.http.get("/v1/projects", params={"limit": "101"})) == (422, "invalid_request")

@@ -4,13 +4,14 @@ Each deed is put on record in the transaction it is done in (`access/audit`): wh
 """
 
 import hashlib
+import re
 import uuid
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, status
-from pydantic import Field, StrictStr
+from pydantic import BeforeValidator, Field, StrictStr
 
 from bottega.access import administration, audit
 from bottega.access.types import Role
@@ -42,6 +43,17 @@ from bottega.users import service as users
 router = APIRouter(prefix="/v1/admin", tags=["Administration"], route_class=ApiRoute)
 
 LARGEST_GRANT = Decimal(1_000_000)
+
+
+def _is_written_out(text: object) -> object:
+    """Refuse seconds since 1970, which would be taken for a day."""
+    if isinstance(text, str) and not _DAY.fullmatch(text):
+        raise ValueError("write a day as in 2026-11-21")
+    return text
+
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+Day = Annotated[date, BeforeValidator(_is_written_out)]
 
 
 class Account(Told):
@@ -199,8 +211,8 @@ async def report_usage(
     _: Admin,
     house: TheHouse,
     by: Dimension = Dimension.DAY,
-    since: Annotated[date | None, Query(description="The first day, in UTC.")] = None,
-    until: Annotated[date | None, Query(description="The last day.")] = None,
+    since: Annotated[Day | None, Query(description="The first day, in UTC.")] = None,
+    until: Annotated[Day | None, Query(description="The last day.")] = None,
 ) -> UsageSummary:
     """Report what calls cost and earned, by one dimension."""
     async with house.database.reading() as session:

@@ -35,7 +35,7 @@ class EventStream(StreamingResponse):
 
 _ANSWER = {
     "description": "`data` is JSON: sequence, type, at, payload. Comments keep the connection open.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+    "content": {"text/event-stream": {"example": _EXAMPLE}},
 }
 
 
