@@ -93,8 +93,11 @@ def _operation(method: str, path: str, operation: Mapping[str, Any], told: Mappi
         yield f"- takes {_shape(content['schema'], told)}"
     good = {status: answer for status, answer in operation["responses"].items() if status < "400"}
     for status, answer in good.items():
-        schemas = [each.get("schema", {}) for each in answer.get("content", {}).values()]
-        yield f"- {status}: {_shape(schemas[0], told) if schemas else 'nothing'}"
+        shapes = [
+            _shape(each["schema"], told) if "schema" in each else f"`{media_type}`"
+            for media_type, each in answer.get("content", {}).items()
+        ]
+        yield f"- {status}: {' or '.join(shapes) or 'nothing'}"
     yield f"- errors: {', '.join(sorted(operation['responses'].keys() - good.keys()))}"
 
 

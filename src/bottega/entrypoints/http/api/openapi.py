@@ -130,4 +130,6 @@ def _say_what_may_go_wrong(operation: dict[str, Any], *, path: str) -> None:
     ):
         if applies:
             may |= {str(status): problem_response(said) for status, said in statuses.items() if str(status) not in may}
+    stream = may.get("200", {}).get("content", {}).get("text/event-stream", {})
+    stream.pop("schema", None)  # it would be that of each event, and no type fits them all
     operation["responses"] = dict(sorted(may.items()))
