@@ -30,6 +30,7 @@ from tests.entrypoints.relay.conftest import client
 from tests.fakes.providers import Ask, FakeProviders, Reply
 from tests.journeys import scripts
 from tests.journeys.test_wire import purpose
+from tests.waiting import when
 
 __all__ = ["environment"]
 
@@ -124,9 +125,10 @@ async def _begun(http: httpx2.AsyncClient) -> str:
 
 
 async def _until(http: httpx2.AsyncClient, at: str, stop_code: str) -> None:
-    async with asyncio.timeout(30):
-        while (await http.get(at)).json()["stop_code"] != stop_code:
-            await asyncio.sleep(0.05)
+    async def is_so() -> bool:
+        return bool((await http.get(at)).json()["stop_code"] == stop_code)
+
+    await when(is_so)
 
 
 async def _looped(http: httpx2.AsyncClient, project_id: str) -> None:

@@ -44,8 +44,8 @@ Every error is a problem (`application/problem+json`):
 {problem}
 ```
 
-Act on `code`; show `detail`; keep `request_id` for whoever runs the server. What cannot be read is 400, what can be read
-and cannot be meant is 422, except that `POST /orchestrate/run-loop` says 400 of both.
+Act on `code`; show `detail`; keep `request_id` for whoever runs the server. What cannot be read is 400, what can be
+read and cannot be meant is 422, except that `POST /orchestrate/run-loop` says 400 of both.
 """
 _PROBLEM = {
     "type": "urn:bottega:problem:nothing_to_do",

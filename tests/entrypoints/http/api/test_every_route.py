@@ -118,7 +118,7 @@ async def asked(
     given = {"params": dict(call.query), **given}
     if body is not None:
         given["json"] = body
-    (method,) = route.methods
+    method = next(iter(route.methods or ()))
     return await http.request(method, path, **given)
 
 

@@ -13,7 +13,7 @@ from bottega.projects.tables import Project
 from tests.entrypoints.http.api.conftest import Installation, Person, installed
 from tests.journeys import scripts
 
-ASKING = scripts.GOOD | {"gather-1.md": scripts.gathered("Count characters too?", "Read from files?")}
+ASKING = {**scripts.GOOD, "gather-1.md": scripts.gathered("Count characters too?", "Read from files?")}
 
 
 async def test_a_brief_becomes_a_project_that_is_read_and_listed(ada: Person) -> None:
@@ -31,7 +31,7 @@ async def test_pages_show_every_project_once_while_others_are_begun(ada: Person)
     seen: list[str] = []
     cursor = None
     while True:
-        page = await ada.get("/v1/projects", params={"limit": 2} | ({"cursor": cursor} if cursor else {}))
+        page = await ada.get("/v1/projects", params={"limit": 2, **({"cursor": cursor} if cursor else {})})
         seen += [one["id"] for one in page["items"]]
         await ada.begin("One that comes between")
         cursor = page["next_cursor"]
@@ -116,7 +116,8 @@ async def test_a_limit_is_set_and_lifted(ada: Person) -> None:
     at = f"/v1/projects/{await ada.begin()}"
     assert (await ada.ask("PUT", f"{at}/credit-limit", json={"credits": "12.5"}))["credit_limit"] == "12.50000000"
     assert (await ada.ask("PUT", f"{at}/credit-limit", json={"credits": None}))["credit_limit"] is None
-    for nonsense in ("NaN", "-1", "1e400", "Infinity", True, [], "x", 1e30):
+    nothing: tuple[object, ...] = ("NaN", "-1", "1e400", "Infinity", True, [], "x", 1e30)
+    for nonsense in nothing:
         await ada.ask("PUT", f"{at}/credit-limit", json={"credits": nonsense}, status=422)
 
 
