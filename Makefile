@@ -53,6 +53,15 @@ test-matrix: $(VENV)/.installed-dev ## ten thousand calls through every fault: o
 test-mutations: $(VENV)/.installed-dev ## take the ledger's guards away one by one; each must be missed
 	@$(BIN)/pytest -m slow -rP -n 2 --dist worksteal tests/billing/test_ledger_mutations.py
 
+test-api-fuzz: $(VENV)/.installed-dev ## the API explored at length by Schemathesis: API_FUZZ_EXAMPLES=50 of each route
+	@$(BIN)/pytest -m slow tests/entrypoints/http/api/test_fuzz.py
+
+docs-api: $(VENV)/.installed-dev ## write docs/api.md from the API's own description
+	@$(BIN)/python -m bottega.entrypoints.http.docs > docs/api.md
+
+bench-api: $(VENV)/.installed-dev ## requests a second over HTTP, beside a bare route that asks the same of the database
+	@$(BIN)/python -m benchmarks.api
+
 AIDER := .tools/bin/aider
 $(AIDER): $(UV)
 	@UV_TOOL_DIR=.tools/aider UV_TOOL_BIN_DIR=.tools/bin $(UV) tool install --quiet --python "$(AIDER_PYTHON)" aider-chat==0.86.2
@@ -110,4 +119,4 @@ lock: $(UV) ## rewrite the hash-pinned lock files
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-.PHONY: help install develop demo run test chaos test-deep test-matrix test-mutations test-aider check-deploy bench-bot bench-ledger bench-load bench-storm bench-task check lint format types imports lock clean
+.PHONY: help install develop demo run test chaos test-deep test-matrix test-mutations test-api-fuzz docs-api bench-api test-aider check-deploy bench-bot bench-ledger bench-load bench-storm bench-task check lint format types imports lock clean

@@ -41,6 +41,10 @@ write platform.env <<END
 API_KEY_ENCRYPTION_KEY=$(random)
 END
 
+write access.env <<END
+JWT_SECRET=$(random)
+END
+
 # For processes that open no kept key: production starts nothing without one, so they get one that opens nothing.
 write keyless.env <<END
 API_KEY_ENCRYPTION_KEY=$(random)

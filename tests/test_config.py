@@ -263,3 +263,46 @@ def test_an_s3_endpoint_without_an_s3_bucket_is_refused(url: str) -> None:
 
 def test_half_a_storage_key_is_refused() -> None:
     assert "both or neither" in problems(STORAGE_URL="s3://bucket", STORAGE_ACCESS_KEY_ID="an-id")[0]
+
+
+# -- who may come in --------------------------------------------------------------------------------------------------
+
+
+def test_secrets_for_tokens_are_read_newest_first_and_are_secrets() -> None:
+    settings = load(JWT_SECRET=f"{SECOND},{FIRST}")
+    assert settings.access.token_secrets == (RANDOM[1], RANDOM[0])
+    assert {FIRST, SECOND} <= set(settings.secrets())
+    assert FIRST not in repr(settings)
+    assert load().access.token_secrets == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("JWT_SECRET", "change-me"),
+        ("JWT_SECRET", f"{FIRST},short"),
+        ("JWT_SECRET", ","),
+        ("RATE_LIMIT_PERSON", "600"),
+        ("RATE_LIMIT_PERSON", "0/minute"),
+        ("RATE_LIMIT_ADDRESS", "many/minute"),
+        ("RATE_LIMIT_SIGN_IN", "10/fortnight"),
+        ("TRUSTED_PROXIES", "proxy"),
+        ("TRUSTED_PROXIES", "*"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "app.test"),
+        ("CORS_ORIGINS", "https://app.test/"),
+        ("CORS_ORIGINS", "https://app.test,null"),
+    ],
+)
+def test_what_would_let_the_wrong_ones_in_stops_the_start(name: str, value: str) -> None:
+    told = problems(**{name: value})
+    assert told
+    assert all(line.startswith(f"{name}: ") for line in told)
+
+
+def test_proxies_and_origins_are_lists() -> None:
+    settings = load(TRUSTED_PROXIES="10.0.0.0/8, ::1", CORS_ORIGINS="https://App.test, http://localhost:3000")
+    assert settings.access.trusted_proxies == ("10.0.0.0/8", "::1/128")
+    assert settings.access.cors_origins == ("https://app.test", "http://localhost:3000")
+    assert settings.access.rates.sign_in.amount == 10

@@ -69,9 +69,9 @@ def test_secrets_are_random_and_their_owners_alone(script: Path, tmp_path: Path)
     one = made(script)
     for path in (tmp_path / "secrets").rglob("*"):
         assert path.stat().st_mode & 0o077 == 0, path
-    keys = {base64.b64decode(one[name].split(b"=", 1)[1]) for name in ("platform.env", "keyless.env")}
+    keys = {base64.b64decode(one[name].split(b"=", 1)[1]) for name in ("platform.env", "keyless.env", "access.env")}
     keys |= {one["home/fingerprint.key"], one["home/signing.key"]}
-    assert [len(key) for key in keys] == [32] * 4
+    assert [len(key) for key in keys] == [32] * 5
     assert len(set(one["redis.env"].split(b":")[2].partition(b"@")[0])) > 8
 
 

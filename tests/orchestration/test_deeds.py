@@ -2,12 +2,14 @@
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
 from sqlalchemy import func, select, text, update
 from tests.database import MakeUser
 
+from bottega.billing.quote import Quote, SizedTask
 from bottega.db.transaction import Database
 from bottega.orchestration.deeds import BadIdempotencyKey, DeedsKept
 from bottega.orchestration.orchestrator import ModelOrchestrator, NothingToDo
@@ -25,12 +27,16 @@ def engine(database: Database) -> ModelOrchestrator:
     def no_repository(project_id: uuid.UUID) -> ProjectRepository:
         raise AssertionError(project_id)
 
+    async def no_quote(tasks: Sequence[SizedTask]) -> Quote:
+        raise AssertionError(tasks)
+
     return ModelOrchestrator(
         database=database,
         rungs=2,
         repository=no_repository,
         credit_value_usd=Decimal("0.01"),
         minimum_credits=Decimal(1),
+        quote=no_quote,
     )
 
 

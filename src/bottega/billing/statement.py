@@ -13,13 +13,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 _MOVEMENTS = text("""
-SELECT credit_transactions.created_at AS at, transaction_type AS type, credits_amount AS credits, balance_after,
-       credit_transactions.project_id, projects.title AS project, task_type AS purpose, task_key,
+SELECT credit_transactions.id, credit_transactions.created_at AS at, transaction_type AS type,
+       credits_amount AS credits, balance_after, credit_transactions.project_id, projects.title AS project,
+       task_type AS purpose, task_key,
        credit_transactions.description
 FROM credit_transactions
 LEFT JOIN api_key_usage ON api_key_usage.id = api_key_usage_id
 LEFT JOIN projects ON projects.id = credit_transactions.project_id
 WHERE credit_transactions.user_id = :user_id
+  AND (CAST(:before AS bigint) IS NULL OR credit_transactions.id < :before)
 ORDER BY credit_transactions.id DESC LIMIT :limit
 """)
 
@@ -35,6 +37,7 @@ GROUP BY project_id, projects.title ORDER BY min(credit_holds.created_at)
 class Movement:
     """One row of the ledger; `purpose` and `task_key` are those of the model call it paid for, if it did."""
 
+    id: int
     at: datetime
     type: str
     credits: Decimal
@@ -55,9 +58,12 @@ class HeldFor:
     credits: Decimal
 
 
-async def movements(session: AsyncSession, *, user_id: int, limit: int) -> Sequence[Movement]:
-    """Return the latest movements of an account, newest first."""
-    rows = (await session.execute(_MOVEMENTS, {"user_id": user_id, "limit": limit})).mappings()
+async def movements(
+    session: AsyncSession, *, user_id: int, limit: int, before: int | None = None
+) -> Sequence[Movement]:
+    """Return the latest movements of an account, newest first; those before one of them by its id."""
+    given = {"user_id": user_id, "limit": limit, "before": before}
+    rows = (await session.execute(_MOVEMENTS, given)).mappings()
     return [Movement(**row) for row in rows]
 
 

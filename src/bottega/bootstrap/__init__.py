@@ -1,5 +1,6 @@
 """The composition root: Settings in, a running App out. Every concrete class is chosen in this folder, nowhere else."""
 
+from bottega.bootstrap.access import open_access, open_token_keys
 from bottega.bootstrap.app import PACE, App, Chore, Listeners, Pace
 from bottega.bootstrap.driving import bells_for_workers, due_runs
 from bottega.bootstrap.home import HomeUnusable, database_url
@@ -20,8 +21,10 @@ __all__ = [
     "choose_refiner",
     "database_url",
     "due_runs",
+    "open_access",
     "open_app",
     "open_gateway",
     "open_price_sync",
+    "open_token_keys",
     "serving_metrics",
 ]

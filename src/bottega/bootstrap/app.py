@@ -27,6 +27,8 @@ from bottega.llm.client import Patience
 from bottega.llm.types import ModelName, Usage
 from bottega.orchestration.advance import Advancer
 from bottega.orchestration.bellringer import Bellringer
+from bottega.orchestration.browsing import Browser
+from bottega.orchestration.deleting import Deletion
 from bottega.orchestration.doorbell import Bells
 from bottega.orchestration.events import Announce, Event
 from bottega.orchestration.gate import ProjectGate
@@ -69,6 +71,8 @@ class App:
     settings: Settings
     database: Database
     orchestrator: ModelOrchestrator
+    browser: Browser
+    deletion: Deletion
     advancer: Advancer
     runner: InProcessRunner
     bells: Bells

@@ -39,6 +39,16 @@ class SecretBroken(AppError):
         )
 
 
+class MissingTokenSecret(AppError):
+    code = "missing_token_secret"
+
+    def __init__(self, *, env: str) -> None:
+        super().__init__(
+            f"JWT_SECRET: it must be set in {env} wherever people sign in: make one with `openssl rand -base64 32`, the"
+            " same for every server."
+        )
+
+
 @asynccontextmanager
 async def database_url(settings: Settings) -> AsyncIterator[str]:
     """Yield the URL of the configured server, or of the embedded one, which runs while anybody uses it."""
@@ -60,6 +70,18 @@ def open_vault(settings: Settings) -> Vault:
     home = settings.platform.bottega_home
     keys = settings.platform.encryption_keys or (_secret(home / "encryption.key"),)
     return Vault(ring=Keyring(keys), pepper=_secret(home / "fingerprint.key"))
+
+
+def open_token_secrets(settings: Settings) -> tuple[bytes, ...]:
+    """Return what tokens are signed with, the newest first: as set, else (in development) a file of this installation.
+
+    Raises:
+        MissingTokenSecret: outside development, where several servers may be one installation
+    """
+    given = settings.access.token_secrets
+    if not given and settings.platform.app_env != "development":
+        raise MissingTokenSecret(env=settings.platform.app_env)
+    return given or (_secret(settings.platform.bottega_home / "tokens.key"),)
 
 
 def open_storage(settings: Settings, *, clock: Clock) -> StorageService:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from bottega.access.housekeeping import Housekeeping
 from bottega.agents.prompting import Prompts
 from bottega.agents.refiner import ModelServer, Refiner
 from bottega.billing import ledger
@@ -34,7 +35,9 @@ from bottega.keys import store as key_store
 from bottega.llm.retry import RetryPolicy
 from bottega.llm.types import Gateway, ModelName
 from bottega.llm.wire import load_certificates
+from bottega.orchestration.browsing import Browser
 from bottega.orchestration.deeds import DeedsKept
+from bottega.orchestration.deleting import Deletion
 from bottega.orchestration.doorbell import Doorbell
 from bottega.orchestration.gate import ProjectGate
 from bottega.orchestration.herald import Herald
@@ -142,10 +145,14 @@ async def _assemble(
     reconciler = Reconciler(database=database, bills=bills)
     payments = payment_service(settings, database=database, clock=clock)
     relay_tokens = RelayTokens(database=database)
+    repositories = _repositories(settings)
+    deletion = Deletion(database=database, storage=bench.storage, repository_at=repositories.path)
     return App(
         settings=settings,
         database=database,
         orchestrator=_orchestrator(settings, bench),
+        browser=Browser(database=database, repository=bench.repository, index=bench.index),
+        deletion=deletion,
         advancer=driving.advancer,
         runner=driving.runner,
         bells=driving.bells,
@@ -155,7 +162,7 @@ async def _assemble(
         storage=bench.storage,
         links=open_links(settings, storage=bench.storage, clock=clock),
         signup_key=signup_keys(settings),
-        repositories=_repositories(settings),
+        repositories=repositories,
         payments=payments,
         events=listeners,
         live=live,
@@ -165,7 +172,12 @@ async def _assemble(
         gate=ProjectGate(database=database),
         vault=open_vault(settings),
         chores=_chores(
-            reconciler=reconciler, payments=payments, relay_tokens=relay_tokens, deeds=DeedsKept(database=database)
+            reconciler=reconciler,
+            payments=payments,
+            relay_tokens=relay_tokens,
+            deeds=DeedsKept(database=database),
+            deletion=deletion,
+            housekeeping=Housekeeping(database=database),
         )
         + message_chores(settings, database=database, clock=clock),
     )
@@ -255,7 +267,13 @@ def _metering(
 
 
 def _chores(
-    *, reconciler: Reconciler, payments: PaymentService, relay_tokens: RelayTokens, deeds: DeedsKept
+    *,
+    reconciler: Reconciler,
+    payments: PaymentService,
+    relay_tokens: RelayTokens,
+    deeds: DeedsKept,
+    deletion: Deletion,
+    housekeeping: Housekeeping,
 ) -> tuple[Chore, ...]:
     """Return what is done again and again by whoever is there all day."""
     return (
@@ -263,6 +281,8 @@ def _chores(
         Chore(name="lost webhooks", every_seconds=3600, work=payments.reconcile),
         Chore(name="expired relay tokens", every_seconds=3600, work=relay_tokens.forget_expired),
         Chore(name="old idempotency keys", every_seconds=3600, work=deeds.forget_old),
+        Chore(name="deleted projects", every_seconds=3600, work=deletion.finish),
+        Chore(name="old sign-ins", every_seconds=3600, work=housekeeping.forget_old),
     )
 
 
@@ -273,6 +293,7 @@ def _orchestrator(settings: Settings, bench: Workbench) -> ModelOrchestrator:
         repository=bench.repository,
         credit_value_usd=bench.credit_value_usd,
         minimum_credits=settings.billing.minimum_credits_to_start,
+        quote=bench.quote,
     )
 
 

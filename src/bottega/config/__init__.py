@@ -5,6 +5,7 @@ code never sees this folder: the composition root hands it values.
 """
 
 from bottega.config.groups import (
+    AccessSettings,
     AlertSettings,
     BillingSettings,
     CeilingSettings,
@@ -24,6 +25,7 @@ from bottega.config.groups import (
 from bottega.config.loading import InvalidSettings, Settings
 
 __all__ = [
+    "AccessSettings",
     "AlertSettings",
     "BillingSettings",
     "CeilingSettings",

@@ -10,6 +10,7 @@ from platformdirs import user_data_path
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bottega.access.rates import Rate, Rates
 from bottega.billing.payments.packages import CreditPackage, parse_package
 from bottega.config.values import (
     BotToken,
@@ -17,9 +18,12 @@ from bottega.config.values import (
     HttpUrl,
     Model,
     Models,
+    Networks,
+    Origins,
     Packages,
     PersonIds,
     PostgresUrl,
+    RateText,
     RedisUrl,
     Secrets,
     SecretUrl,
@@ -169,6 +173,31 @@ class HttpSettings(Group):
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8080, ge=1, le=65535)
     public_url: HttpUrl = "http://127.0.0.1:8080"
+
+
+class AccessSettings(Group):
+    """Who may come in over HTTP. In development a file of `bottega_home` stands in for the secret."""
+
+    jwt_secret: EncryptionKeys = ()
+    rate_limit_person: RateText = "600/minute"
+    rate_limit_address: RateText = "1200/minute"
+    rate_limit_sign_in: RateText = "10/minute"
+    trusted_proxies: Networks = ()
+    cors_origins: Origins = ()
+
+    @property
+    def token_secrets(self) -> tuple[bytes, ...]:
+        """Return the secrets that access tokens are signed with, the newest first."""
+        given = (decoded(secret.get_secret_value()) for secret in self.jwt_secret)
+        return tuple(dict.fromkeys(key for key in given if key))
+
+    @property
+    def rates(self) -> Rates:
+        return Rates(
+            person=Rate.parse(self.rate_limit_person),
+            address=Rate.parse(self.rate_limit_address),
+            sign_in=Rate.parse(self.rate_limit_sign_in),
+        )
 
 
 class RedisSettings(Group):

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings
 
 from bottega.config.groups import (
     ENV_FILE,
+    AccessSettings,
     AlertSettings,
     BillingSettings,
     CeilingSettings,
@@ -52,6 +53,7 @@ class Settings:
     payments: PaymentSettings
     telegram: TelegramSettings
     http: HttpSettings
+    access: AccessSettings
     redis: RedisSettings
     runner: RunnerSettings
     telemetry: TelemetrySettings
@@ -77,6 +79,7 @@ class Settings:
             "payments": PaymentSettings,
             "telegram": TelegramSettings,
             "http": HttpSettings,
+            "access": AccessSettings,
             "redis": RedisSettings,
             "runner": RunnerSettings,
             "telemetry": TelemetrySettings,

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import ipaddress
 import re
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
+from bottega.access.rates import BadRate, Rate
 from bottega.billing.payments.packages import parse_package
 from bottega.llm.types import ModelName, UnknownModelName
 
@@ -80,6 +82,29 @@ def _each_name_once(packages: tuple[str, ...]) -> tuple[str, ...]:
     return packages
 
 
+def _rate(text: str) -> str:
+    try:
+        Rate.parse(text)
+    except BadRate as error:
+        raise ValueError(error.message) from error
+    return text
+
+
+def _origin(text: str) -> str:
+    """Refuse what a browser would never send as an Origin, and everybody's (`*`)."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or text != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError("write origins such as https://app.example.org, without a path, separated by commas")
+    return text.lower()
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise ValueError("write addresses or networks such as 10.0.0.0/8, separated by commas") from error
+
+
 def _encryption_key(secret: SecretStr) -> SecretStr:
     """Refuse what is not 32 random bytes; a word, a pattern and a sample are no key, however long."""
     key = decoded(secret.get_secret_value())
@@ -120,6 +145,9 @@ EncryptionKeys = Annotated[
     NoDecode,
     BeforeValidator(_split_some),
 ]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
+Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_split)]
+RateText = Annotated[str, AfterValidator(_rate)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]

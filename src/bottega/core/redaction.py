@@ -17,6 +17,8 @@ _KEY_LIKE = re.compile(
     r"\bsk-[A-Za-z0-9_-]{20,}"  # OpenRouter, OpenAI, Anthropic
     r"|\bAIza[A-Za-z0-9_-]{30,}|\bAQ\.[A-Za-z0-9_-]{30,}"  # Google
     r"|\b[sr]k_(?:live|test)_[A-Za-z0-9]{10,}|\bwhsec_[A-Za-z0-9+/=]{10,}"  # Stripe
+    r"|\bb(?:ott|ort|rt)_[A-Za-z0-9_-]{30,}"  # our own: personal, refresh and relay tokens
+    r"|\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"  # JWT
     r"|(?<![0-9])[0-9]{6,12}:[A-Za-z0-9_-]{30,}"  # a Telegram bot; its addresses say /bot before it
 )
 

@@ -130,6 +130,11 @@ async def kept(session: AsyncSession) -> tuple[KeptKey, ...]:
     return await _read(session)
 
 
+async def kept_by(session: AsyncSession, *, owner: int | None) -> tuple[KeptKey, ...]:
+    """Return a person's own keys, or the pool's; refused ones too, removed ones not."""
+    return await _read(session, _of(owner))
+
+
 async def kept_for(session: AsyncSession, *, provider: str, owner: int | None) -> tuple[KeptKey, ...]:
     """Return a person's own keys of a provider, or the pool's; refused ones too, removed ones not."""
     return await _read(session, ApiKey.provider == provider, _of(owner))

@@ -5,17 +5,20 @@ the projects it was about.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bottega.billing import ledger
+from bottega.billing.ledger import InsufficientCredits
+from bottega.billing.quote import Quote
 from bottega.core.errors import AppError
 from bottega.core.ids import new_id
 from bottega.db.transaction import note
-from bottega.orchestration import dropping, journal, messages, progress, refining, setbacks
+from bottega.orchestration import dropping, journal, messages, progress, refining, replanning, setbacks
 from bottega.orchestration.briefs import clean_brief, storable
 from bottega.orchestration.deeds import Projects
 from bottega.orchestration.doorbell import RunDue
@@ -34,6 +37,7 @@ from bottega.orchestration.messages import (
     Saying,
     Scene,
 )
+from bottega.orchestration.replanning import TaskWish
 from bottega.orchestration.runner import is_dead
 from bottega.orchestration.situation import Loaded, load, load_tasks
 from bottega.orchestration.standing import read_status
@@ -205,6 +209,39 @@ class Commands:
         await self._take_up(session, loaded)
         return (project_id,)
 
+    async def go_on(self, session: AsyncSession, *, by: Speaker, project_id: uuid.UUID) -> Projects:
+        """Set the work going, whatever it waits for but answers: to ask for work is to say go to its plan."""
+        loaded = await _live(session, by=by, project_id=project_id)
+        view = loaded.view
+        if view.phase is Phase.APPROVE and view.state is RunState.WAITING:
+            return await self.approve(session, by=by, project_id=project_id)
+        if view.state is RunState.READY and loaded.run.desired != "run":
+            raise NothingToDo(f"The project is about to {loaded.run.desired}, as it was asked to: ask again then.")
+        if view.state is RunState.CREDITS:
+            await _require_credits(session, loaded)
+        if view.state is RunState.READY:
+            note(session, RunDue(loaded.run.id))
+        else:
+            await self._take_up(session, loaded)
+        return (project_id,)
+
+    async def edit_plan(
+        self,
+        session: AsyncSession,
+        *,
+        by: Speaker,
+        project_id: uuid.UUID,
+        wanted: Sequence[TaskWish],
+        revision: str,
+        quote: Quote,
+    ) -> Projects:
+        loaded = await _live(session, by=by, project_id=project_id)
+        if loaded.view.phase is not Phase.APPROVE or loaded.view.state is not RunState.WAITING:
+            raise NothingToDo("There is no plan to change now: tasks are edited before they are approved.")
+        told = await replanning.edit(session, loaded=loaded, wanted=wanted, revision=revision, quote=quote)
+        await progress.tell(session, project_id=project_id, events=(told,))
+        return (project_id,)
+
     async def drop_task(self, session: AsyncSession, *, by: Speaker, project_id: uuid.UUID) -> Projects:
         loaded = await _live(session, by=by, project_id=project_id)
         phase, told = await dropping.drop_task(session, loaded=loaded)
@@ -249,6 +286,13 @@ async def _live(session: AsyncSession, *, by: Speaker, project_id: uuid.UUID) ->
     if run is None:
         raise NothingToDo("The project is finished.")
     return await load(session, run_id=run.id, minimum_credits=Decimal(0))
+
+
+async def _require_credits(session: AsyncSession, loaded: Loaded) -> None:
+    needed = loaded.run.credits_needed or Decimal(0)
+    available = await ledger.available(session, user_id=loaded.run.user_id)
+    if available < needed:
+        raise InsufficientCredits(needed=needed, available=available)
 
 
 async def _go_on(session: AsyncSession, *, project_id: uuid.UUID, phase: Phase, events: tuple[Event, ...]) -> None:

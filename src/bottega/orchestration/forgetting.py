@@ -95,7 +95,7 @@ _MESSAGES = text(
         (SELECT CAST(telegram_user_id AS text) FROM users WHERE id = :user_id)
     """
 )
-_THEIR_ROWS = ("chats", "deeds", "conversations")
+_THEIR_ROWS = ("chats", "deeds", "conversations", "sign_ins", "personal_tokens", "sign_in_codes")
 _PROJECT_ROWS = (
     "chat_projects",
     "run_events",

@@ -239,7 +239,8 @@ def _told(row: Row) -> Told:
 
 
 _NEWEST = text(
-    "SELECT event_sequence FROM projects WHERE id = CAST(:project_id AS uuid) AND user_id = CAST(:user_id AS int)"
+    "SELECT event_sequence FROM projects"
+    " WHERE id = CAST(:project_id AS uuid) AND user_id = CAST(:user_id AS int) AND deleted_at IS NULL"
 )
 
 _PAGES = """

@@ -19,12 +19,14 @@ from bottega.billing.ledger import orphan_started
 from bottega.billing.receipt import receipt
 from bottega.db.transaction import Database
 from bottega.delivery.report import ReceiptLine
-from bottega.orchestration import deeds, funding, journal, packing
+from bottega.orchestration import deeds, funding, journal, packing, replanning
 from bottega.orchestration.commands import Commands, NothingToDo, Speaker, open_questions
-from bottega.orchestration.deeds import Projects
+from bottega.orchestration.deeds import IdempotencyKey, Projects
+from bottega.orchestration.replanning import TaskWish
 from bottega.orchestration.situation import load_tasks
 from bottega.orchestration.standing import Status, read_status
 from bottega.orchestration.state import RunState
+from bottega.orchestration.steps.types import Quoting
 from bottega.orchestration.tables import Run, Task
 from bottega.projects import service as projects
 from bottega.projects.repository import ProjectRepository
@@ -48,11 +50,13 @@ class ModelOrchestrator:
         repository: Callable[[uuid.UUID], ProjectRepository],
         credit_value_usd: Decimal,
         minimum_credits: Decimal,
+        quote: Quoting,
     ) -> None:
         self._database = database
         self._commands = Commands(rungs=rungs, minimum_credits=minimum_credits)
         self._repository = repository
         self._credit_value_usd = credit_value_usd
+        self._quote = quote
 
     # -- commands -----------------------------------------------------------------------------------------------------
 
@@ -63,7 +67,7 @@ class ModelOrchestrator:
         channel: str,
         text: str,
         project_id: uuid.UUID | None = None,
-        idempotency_key: str | None = None,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> uuid.UUID:
         """Do what a message means and return the project it was about; the project's events tell what follows.
 
@@ -79,7 +83,7 @@ class ModelOrchestrator:
         return about
 
     async def start_project(
-        self, *, user_id: int, channel: str, brief: str, idempotency_key: str | None = None
+        self, *, user_id: int, channel: str, brief: str, idempotency_key: IdempotencyKey | None = None
     ) -> uuid.UUID:
         """Open a project for a brief; the first step will read it.
 
@@ -99,7 +103,7 @@ class ModelOrchestrator:
         user_id: int,
         project_id: uuid.UUID,
         answers: Mapping[uuid.UUID, str],
-        idempotency_key: str | None = None,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> None:
         """Keep answers by question id; when none is missing, planning may begin.
 
@@ -113,7 +117,9 @@ class ModelOrchestrator:
 
         await self._once(answer, user_id=user_id, key=idempotency_key)
 
-    async def approve(self, *, user_id: int, project_id: uuid.UUID, idempotency_key: str | None = None) -> None:
+    async def approve(
+        self, *, user_id: int, project_id: uuid.UUID, idempotency_key: IdempotencyKey | None = None
+    ) -> None:
         """Say go to the plan and its quote."""
         by = Speaker(user_id=user_id, channel="")
 
@@ -123,7 +129,13 @@ class ModelOrchestrator:
         await self._once(approve, user_id=user_id, key=idempotency_key)
 
     async def change_plan(
-        self, *, user_id: int, project_id: uuid.UUID, channel: str, wish: str, idempotency_key: str | None = None
+        self,
+        *,
+        user_id: int,
+        project_id: uuid.UUID,
+        channel: str,
+        wish: str,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> None:
         """Say what to change about the plan; it is made anew."""
         by = Speaker(user_id=user_id, channel=channel)
@@ -134,7 +146,13 @@ class ModelOrchestrator:
         await self._once(change, user_id=user_id, key=idempotency_key)
 
     async def remark(
-        self, *, user_id: int, project_id: uuid.UUID, channel: str, text: str, idempotency_key: str | None = None
+        self,
+        *,
+        user_id: int,
+        project_id: uuid.UUID,
+        channel: str,
+        text: str,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> None:
         """Say something about the work under way; every later prompt carries it."""
         by = Speaker(user_id=user_id, channel=channel)
@@ -152,7 +170,7 @@ class ModelOrchestrator:
         channel: str,
         path: str,
         instruction: str,
-        idempotency_key: str | None = None,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> None:
         """Ask for a change in one file: a task more for a delivered project, a remark for one that is worked on.
 
@@ -172,13 +190,17 @@ class ModelOrchestrator:
 
         await self._once(refine, user_id=user_id, key=idempotency_key)
 
-    async def pause(self, *, user_id: int, project_id: uuid.UUID, idempotency_key: str | None = None) -> None:
+    async def pause(
+        self, *, user_id: int, project_id: uuid.UUID, idempotency_key: IdempotencyKey | None = None
+    ) -> None:
         await self._wish(user_id=user_id, project_id=project_id, desired="pause", key=idempotency_key)
 
-    async def cancel(self, *, user_id: int, project_id: uuid.UUID, idempotency_key: str | None = None) -> None:
+    async def cancel(
+        self, *, user_id: int, project_id: uuid.UUID, idempotency_key: IdempotencyKey | None = None
+    ) -> None:
         await self._wish(user_id=user_id, project_id=project_id, desired="cancel", key=idempotency_key)
 
-    async def _wish(self, *, user_id: int, project_id: uuid.UUID, desired: str, key: str | None) -> None:
+    async def _wish(self, *, user_id: int, project_id: uuid.UUID, desired: str, key: IdempotencyKey | None) -> None:
         by = Speaker(user_id=user_id, channel="")
 
         async def wish(session: AsyncSession) -> Projects:
@@ -194,7 +216,7 @@ class ModelOrchestrator:
         project_id: uuid.UUID,
         channel: str = "",
         remark: str = "",
-        idempotency_key: str | None = None,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> None:
         """Go on from the same step, whatever it stopped for. A stuck task gets another round at the strongest model.
 
@@ -210,8 +232,52 @@ class ModelOrchestrator:
 
         await self._once(resume, user_id=user_id, key=idempotency_key)
 
+    async def go_on(
+        self, *, user_id: int, project_id: uuid.UUID, idempotency_key: IdempotencyKey | None = None
+    ) -> None:
+        """Set the work going: a plan that waits for a go has it, what had stopped is taken up, what works works on.
+
+        Raises:
+            NothingToDo: the project is finished, waits for answers, or is about to pause or end.
+            InsufficientCredits: it waits for credits, and they are not there.
+        """
+        by = Speaker(user_id=user_id, channel="")
+
+        async def go_on(session: AsyncSession) -> Projects:
+            return await self._commands.go_on(session, by=by, project_id=project_id)
+
+        await self._once(go_on, user_id=user_id, key=idempotency_key)
+
+    async def edit_plan(
+        self,
+        *,
+        user_id: int,
+        project_id: uuid.UUID,
+        wanted: Sequence[TaskWish],
+        revision: str,
+        idempotency_key: IdempotencyKey | None = None,
+    ) -> None:
+        """Leave exactly these tasks in a plan that waits for a go, in this order; it gets a new quote.
+
+        `revision` is that of the plan they were read from (`replanning.revision_of`).
+
+        Raises:
+            InvalidPlan, PlanChanged
+            NothingToDo: no plan waits for a go.
+        """
+        by = Speaker(user_id=user_id, channel="")
+        tasks = await self.tasks(user_id=user_id, project_id=project_id)
+        quote = await self._quote(replanning.sized(tasks, wanted=wanted))  # asks for prices: not in the transaction
+
+        async def edit(session: AsyncSession) -> Projects:
+            return await self._commands.edit_plan(
+                session, by=by, project_id=project_id, wanted=wanted, revision=revision, quote=quote
+            )
+
+        await self._once(edit, user_id=user_id, key=idempotency_key)
+
     async def drop_task(
-        self, *, user_id: int, project_id: uuid.UUID, channel: str, idempotency_key: str | None = None
+        self, *, user_id: int, project_id: uuid.UUID, channel: str, idempotency_key: IdempotencyKey | None = None
     ) -> None:
         """Give up the task the run has stopped at, with all that depends on it, and go on with the rest.
 
@@ -226,7 +292,12 @@ class ModelOrchestrator:
         await self._once(drop, user_id=user_id, key=idempotency_key)
 
     async def limit_project(
-        self, *, user_id: int, project_id: uuid.UUID, credits: Decimal | None, idempotency_key: str | None = None
+        self,
+        *,
+        user_id: int,
+        project_id: uuid.UUID,
+        credits: Decimal | None,
+        idempotency_key: IdempotencyKey | None = None,
     ) -> tuple[uuid.UUID, ...]:
         """Set what a project may cost, all in all (None: no limit); return the projects that go on because of it.
 
@@ -240,7 +311,7 @@ class ModelOrchestrator:
         return await self._once(limit, user_id=user_id, key=idempotency_key)
 
     async def _once(
-        self, act: Callable[[AsyncSession], Awaitable[Projects]], *, user_id: int, key: str | None
+        self, act: Callable[[AsyncSession], Awaitable[Projects]], *, user_id: int, key: IdempotencyKey | None
     ) -> Projects:
         async with self._database.transaction() as session:
             return await deeds.once(session, user_id=user_id, key=key, act=act)

@@ -38,6 +38,7 @@ class Run(Base):
             unique=True,
             postgresql_where=text("finished_at IS NULL"),
         ),
+        Index(None, "project_id", "created_at"),
         Index("ix_runs_due", "wake_at", postgresql_where=text("state = 'ready'")),
         Index("ix_runs_leased", "user_id", postgresql_where=text("lease_owner IS NOT NULL")),
     )
@@ -223,6 +224,7 @@ class Deed(Base):
 
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
     idempotency_key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    digest: Mapped[str | None] = mapped_column(String(64))  # sha256 of what was asked for, where that is to be compared
     projects: Mapped[JsonList]
     created_at: Mapped[CreatedAt]
 

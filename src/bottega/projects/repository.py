@@ -13,6 +13,7 @@ so threads and processes may use the same path.
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,6 +61,15 @@ class LogEntry:
     tree_hash: str
     message: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A file of a commit. `blob` names its content."""
+
+    path: str
+    blob: str
+    size_bytes: int
 
 
 class ProjectRepository:
@@ -110,6 +120,35 @@ class ProjectRepository:
         if repo is None:
             raise UnknownCommit(sha)
         return dict(sorted(_walk(_commit(repo, sha).tree)))
+
+    def entries(self, sha: str) -> tuple[Entry, ...]:
+        """Return what a commit holds, by path."""
+        return tuple(sorted(_entries(self._tree(sha)), key=lambda entry: entry.path))
+
+    def file(self, sha: str, path: str) -> bytes | None:
+        """Return one file of a commit, or None where it has none there."""
+        try:
+            found = self._tree(sha)[path]
+        except KeyError:
+            return None
+        return found.data if isinstance(found, pygit2.Blob) else None
+
+    def changes(self, sha: str) -> tuple[dict[str, bytes], dict[str, bytes]]:
+        """Return the files that a commit changed, as they were before it and as it left them."""
+        repo = self._open()
+        if repo is None:
+            raise UnknownCommit(sha)
+        commit = _commit(repo, sha)
+        after = {entry.path: entry for entry in _entries(commit.tree)}
+        before = {entry.path: entry for entry in _entries(commit.parents[0].tree)} if commit.parents else {}
+        changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+        return _contents(repo, before, changed), _contents(repo, after, changed)
+
+    def _tree(self, sha: str) -> pygit2.Tree:
+        repo = self._open()
+        if repo is None:
+            raise UnknownCommit(sha)
+        return _commit(repo, sha).tree
 
     def log(self) -> tuple[LogEntry, ...]:
         """Return the commits of `main`, newest first."""
@@ -229,6 +268,20 @@ def _walk(tree: pygit2.Tree, prefix: str = "") -> Iterator[tuple[str, bytes]]:
             yield from _walk(entry, f"{path}/")
         elif isinstance(entry, pygit2.Blob):
             yield path, entry.data
+
+
+def _entries(tree: pygit2.Tree, prefix: str = "") -> Iterator[Entry]:
+    for entry in tree:
+        path = f"{prefix}{entry.name}"
+        if isinstance(entry, pygit2.Tree):
+            yield from _entries(entry, f"{path}/")
+        elif isinstance(entry, pygit2.Blob):
+            yield Entry(path=path, blob=str(entry.id), size_bytes=entry.size)
+
+
+def _contents(repo: pygit2.Repository, entries: Mapping[str, Entry], paths: AbstractSet[str]) -> dict[str, bytes]:
+    found = {path: repo[entries[path].blob] for path in sorted(paths & entries.keys())}
+    return {path: blob.data for path, blob in found.items() if isinstance(blob, pygit2.Blob)}
 
 
 def _pack(repo: pygit2.Repository) -> bytes:

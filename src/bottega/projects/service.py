@@ -7,10 +7,12 @@ not exist. `project_files` mirrors the git HEAD: whoever commits writes both, an
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -75,22 +77,38 @@ async def create_project(
 
 
 async def get_project(session: AsyncSession, *, project_id: uuid.UUID, user_id: int) -> Project:
-    """Return this person's project, or raise UnknownProject."""
-    found = await session.scalar(select(Project).where(Project.id == project_id, Project.user_id == user_id))
+    """Return this person's project, or raise UnknownProject. One that was deleted is nobody's."""
+    found = await session.scalar(select(Project).where(Project.id == project_id, *_belongs_to(user_id)))
     if found is None:
         raise UnknownProject(project_id)
     return found
 
 
-async def list_projects(session: AsyncSession, *, user_id: int, limit: int = 50) -> tuple[Project, ...]:
-    """Return this person's projects, newest first."""
-    newest = select(Project).where(Project.user_id == user_id).order_by(Project.created_at.desc(), Project.id)
+async def list_projects(
+    session: AsyncSession, *, user_id: int, limit: int = 50, after: "Place | None" = None
+) -> tuple[Project, ...]:
+    """Return this person's projects, newest first; those that come after a place in that order."""
+    newest = select(Project).where(*_belongs_to(user_id)).order_by(Project.created_at.desc(), Project.id.desc())
+    if after is not None:
+        newest = newest.where(tuple_(Project.created_at, Project.id) < (after.created_at, after.project_id))
     return tuple(await session.scalars(newest.limit(limit)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a project stands in the order of creation: unlike a number, it stays when others come and go."""
+
+    created_at: datetime
+    project_id: uuid.UUID
+
+
+def _belongs_to(user_id: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return (Project.user_id == user_id, Project.deleted_at.is_(None))
 
 
 async def limit_credits(session: AsyncSession, *, project_id: uuid.UUID, user_id: int, credits: Decimal | None) -> None:
     """Set what this person's project may cost, all in all, or raise UnknownProject."""
-    statement = update(Project).where(Project.id == project_id, Project.user_id == user_id)
+    statement = update(Project).where(Project.id == project_id, *_belongs_to(user_id))
     changed = await session.scalar(statement.values(credit_limit=credits).returning(Project.id))
     if changed is None:
         raise UnknownProject(project_id)

@@ -34,6 +34,7 @@ class Project(Base):
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[CreatedAt]
     completed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    deleted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))  # an empty row, for the ledger's sake
 
 
 class Question(Base):

@@ -87,3 +87,15 @@ async def _by_name(session: AsyncSession, *, username: str) -> Person:
     return Person(
         id=(await session.scalars(insert(User).values(username=username).returning(User.id))).one(), created=True
     )
+
+
+async def find_person(session: AsyncSession, *, user_id: int) -> User | None:
+    return (await session.scalars(select(User).where(User.id == user_id))).one_or_none()
+
+
+async def list_people(session: AsyncSession, *, limit: int, before: int | None = None) -> tuple[User, ...]:
+    """Return accounts, newest first; those before one of them by its number."""
+    statement = select(User).order_by(User.id.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(User.id < before)
+    return tuple((await session.scalars(statement)).all())

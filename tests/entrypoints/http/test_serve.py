@@ -1,6 +1,8 @@
 """`bottega serve`: a whole installation behind HTTP, and how it stops."""
 
 import asyncio
+import base64
+import hashlib
 import signal
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -167,3 +169,12 @@ def test_a_port_that_is_taken_is_said(bottega: Run) -> None:
     assert result.exit_code == 2
     assert "Cannot listen on 127.0.0.1" in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_production_serves_nobody_without_a_secret_for_tokens(bottega: Run) -> None:
+    key = base64.b64encode(hashlib.sha256(b"a key of the test").digest()).decode()
+    result = bottega("serve", "--port", "0", APP_ENV="production", API_KEY_ENCRYPTION_KEY=key)
+    assert result.exit_code == 2
+    assert "JWT_SECRET: it must be set in production" in result.stderr
+    assert "Traceback" not in result.output
+    assert "Serving on" not in result.stdout

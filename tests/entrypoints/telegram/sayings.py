@@ -211,6 +211,7 @@ class Example:
 
     def movement(self, kind: str, *, credits: str = "-1.23", project: bool = False) -> Movement:
         return Movement(
+            id=1,
             at=NOW,
             type=kind,
             credits=Decimal(credits),

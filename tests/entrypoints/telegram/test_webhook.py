@@ -16,7 +16,7 @@ from sqlalchemy import text
 from bottega.config import Settings
 from bottega.core.errors import AppError
 from bottega.db.transaction import Database
-from bottega.entrypoints.http.protection import refuse
+from bottega.entrypoints.http.problems import refuse
 from bottega.entrypoints.relay.server import listen, serving
 from bottega.entrypoints.telegram.receiving import SOURCE
 from bottega.entrypoints.telegram.webhook import PATH, SECRET_HEADER, Webhook, secret_for, webhook_routes

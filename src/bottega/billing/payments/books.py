@@ -15,10 +15,20 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.billing import ledger
+from bottega.billing.ledger import AccountInactive
 from bottega.billing.payments import books_sql as sql
 from bottega.billing.payments.owed import Payment, Standing, standing
 from bottega.billing.payments.tables import PaymentFact, PaymentOrder
-from bottega.billing.payments.types import Component, Fact, FactKind, GatewayEvent, ListedOrder, Order, OrderState
+from bottega.billing.payments.types import (
+    Buyer,
+    Component,
+    Fact,
+    FactKind,
+    GatewayEvent,
+    ListedOrder,
+    Order,
+    OrderState,
+)
 from bottega.billing.types import Cause, TransactionType
 
 LIST_LIMIT = 1_000
@@ -115,6 +125,14 @@ async def facts_of(session: AsyncSession, *, order_id: uuid.UUID) -> tuple[Fact,
 async def find_order(session: AsyncSession, *, order_id: uuid.UUID) -> Order | None:
     row = await session.get(PaymentOrder, order_id)
     return None if row is None else _order(row)
+
+
+async def lock_buyer(session: AsyncSession, *, user_id: int) -> Buyer:
+    """Return a person who may buy, locked. Raise AccountInactive."""
+    person = (await session.execute(sql.LOCK_BUYER, {"user_id": user_id})).one_or_none()
+    if person is None or person.status != "active":
+        raise AccountInactive(f"Account {user_id} cannot buy: it does not exist or is not active.")
+    return Buyer(user_id=user_id, telegram_user_id=person.telegram_user_id)
 
 
 async def add_order(session: AsyncSession, *, order: Order) -> None:

@@ -14,7 +14,6 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bottega.billing.ledger import AccountInactive
 from bottega.billing.payments import books
 from bottega.billing.payments import books_sql as sql
 from bottega.billing.payments import telegram_stars as stars
@@ -25,7 +24,6 @@ from bottega.billing.payments.owed import standing
 from bottega.billing.payments.packages import CreditPackage, UnknownPackage, find_package
 from bottega.billing.payments.refunding import refund_requests
 from bottega.billing.payments.types import (
-    Buyer,
     Checkout,
     Fact,
     GatewayEvent,
@@ -34,6 +32,7 @@ from bottega.billing.payments.types import (
     ListedOrder,
     MalformedWebhook,
     Order,
+    OrderedOtherwise,
     PaymentsOff,
     TooManyOrders,
     UnknownGateway,
@@ -120,14 +119,17 @@ class PaymentService:
 
     # -- buying --------------------------------------------------------------------------------------
 
-    async def create_checkout(self, *, user_id: int, package: str, gateway: str | None = None) -> Checkout:
-        """Order a package and return the page where it is paid.
+    async def create_checkout(
+        self, *, user_id: int, package: str, gateway: str | None = None, order_id: uuid.UUID | None = None
+    ) -> Checkout:
+        """Order a package and return the page where it is paid. The same `order_id` is the same order, and its page.
 
         Raises:
             UnknownPackage, UnknownGateway, PaymentsOff, TooManyOrders, AccountInactive, GatewayUnavailable
+            OrderedOtherwise: that order is there, and is for something else.
         """
         through = self._gateway(gateway)
-        order = await self._ordered(new_id(), user_id=user_id, package=package, through=through)
+        order = await self._ordered(order_id or new_id(), user_id=user_id, package=package, through=through)
         opened = await through.open_checkout(order)
         if opened.session_id is not None:
             async with self._database.transaction() as session:
@@ -149,7 +151,13 @@ class PaymentService:
     async def _ordered(self, order_id: uuid.UUID, *, user_id: int, package: str, through: PaymentGateway) -> Order:
         chosen = find_package(self._packages, name=package)
         async with self._database.transaction() as session:
-            buyer = await self._buyer(session, user_id=user_id)
+            buyer = await books.lock_buyer(session, user_id=user_id)  # twins take turns
+            known = await books.find_order(session, order_id=order_id)
+            if known is not None:
+                if (known.user_id, known.package, known.gateway) != (user_id, chosen.name, through.name):
+                    raise OrderedOtherwise
+                return known
+            await self._require_few_unpaid(session, user_id=user_id)
             price = through.price(chosen)
             order = Order(
                 id=order_id,
@@ -314,16 +322,12 @@ class PaymentService:
         _tell(gateway, facts=facts, settled=settled)
         return settled
 
-    async def _buyer(self, session: AsyncSession, *, user_id: int) -> Buyer:
-        person = (await session.execute(sql.LOCK_BUYER, {"user_id": user_id})).one_or_none()
-        if person is None or person.status != "active":
-            raise AccountInactive(f"Account {user_id} cannot buy: it does not exist or is not active.")
+    async def _require_few_unpaid(self, session: AsyncSession, *, user_id: int) -> None:
         unpaid = (await session.execute(sql.RECENT_UNPAID, {"user_id": user_id})).scalar_one()
         if unpaid >= OPEN_ORDERS_PER_HOUR:
             raise TooManyOrders(
                 f"{unpaid} orders of the last hour are not paid yet: pay one of them, or wait a little."
             )
-        return Buyer(user_id=user_id, telegram_user_id=person.telegram_user_id)
 
     async def _order(self, order_id: uuid.UUID) -> Order:
         async with self._database.transaction() as session:

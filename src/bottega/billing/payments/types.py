@@ -200,6 +200,16 @@ class UnknownOrder(AppError):
         super().__init__(f"There is no payment order {str(order_id)[:50]}.")
 
 
+class OrderedOtherwise(AppError):
+    """An order's name came back with something else to order."""
+
+    code = "idempotency_key_reused"
+    http_status = 422
+
+    def __init__(self) -> None:
+        super().__init__("This key was used before, for another order. Nothing was ordered: take a new key.")
+
+
 class TooManyOrders(AppError):
     code = "too_many_orders"
     http_status = 429

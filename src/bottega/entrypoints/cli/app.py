@@ -31,6 +31,8 @@ _COMMANDS = {
     "keys": ("bottega.entrypoints.cli.keys:keys", "Keep provider keys, the platform's or somebody's own."),
     "pricing": ("bottega.entrypoints.cli.pricing:pricing", "See and set what models cost."),
     "relay": ("bottega.entrypoints.cli.relay:relay", "Let tools of your own call models, on your credits."),
+    "token": ("bottega.entrypoints.cli.token:token", "Make, list and revoke tokens for programs that call the API."),
+    "people": ("bottega.entrypoints.cli.people:people", "Say who is an admin, and suspend accounts."),
     "runner": ("bottega.entrypoints.worker.command:runner", "Go on with every run that is due, in one process."),
     "worker": ("bottega.entrypoints.worker.command:worker", "Go on with runs beside other workers, over Redis."),
     "bot": ("bottega.entrypoints.telegram.command:bot", "Be a Telegram bot."),

@@ -5,20 +5,29 @@ It decides nothing: a request becomes one call of an object that was handed in, 
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from bottega.access.service import Access
 from bottega.core.errors import AppError
 from bottega.delivery.links import Download
+from bottega.entrypoints.http.api.house import House
+from bottega.entrypoints.http.api.openapi import add_api
 from bottega.entrypoints.http.pages import DevelopmentPayments, add_development_checkout, add_landing_pages
-from bottega.entrypoints.http.protection import Protection, error_body, refuse
+from bottega.entrypoints.http.problems import problem, refuse, request_id_of
+from bottega.entrypoints.http.protection import Protection
+from bottega.entrypoints.http.signing_in import sign_in_routes
+from bottega.entrypoints.http.tokens import token_routes
 from bottega.entrypoints.relay.body import read_body
 from bottega.entrypoints.relay.router import Relay, relay_routes
 from bottega.entrypoints.telegram.webhook import Webhook, webhook_routes
@@ -42,7 +51,10 @@ class Downloads(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What the application is made of. `ping` raises when the database does not answer."""
+    """What the application is made of. `ping` raises when the database does not answer.
+
+    Pages of `cors_origins` may call, and `trusted_proxies` (addresses, networks) say whom a request is from.
+    """
 
     ping: Callable[[], Awaitable[None]]
     relay: Relay
@@ -50,18 +62,27 @@ class Parts:
     development_payments: DevelopmentPayments | None = None
     telegram: Webhook | None = None
     downloads: Downloads | None = None
+    house: House | None = None
+    access: Access | None = None
+    cors_origins: Sequence[str] = ()
+    trusted_proxies: Sequence[str] = ()
 
 
 def create_app(parts: Parts) -> FastAPI:
     app = FastAPI(
         title="Bottega",
-        openapi_url=None,  # the relay's format is OpenAI's, and the rest is for machines that know it
+        openapi_url=None,  # ours is in api/openapi.py; a page of it would load its scripts from elsewhere
         redirect_slashes=False,
-        middleware=[Middleware(Protection, clock=parts.relay.clock)],
+        middleware=list(_layers(parts)),
     )
     app.add_exception_handler(AppError, refuse)
     app.add_exception_handler(HTTPException, refuse)
+    app.add_exception_handler(RequestValidationError, refuse)
     _add_probes(app, parts.ping)
+    if parts.access is not None:
+        app.state.access = parts.access
+        app.include_router(sign_in_routes(parts.access))
+        app.include_router(token_routes(parts.access))
     if parts.webhooks is not None:
         _add_webhooks(app, parts.webhooks)
     add_landing_pages(app)
@@ -71,8 +92,25 @@ def create_app(parts: Parts) -> FastAPI:
         app.include_router(webhook_routes(parts.telegram))
     if parts.development_payments is not None:
         add_development_checkout(app, parts.development_payments)
+    if parts.house is not None:
+        add_api(app, parts.house)
     app.include_router(relay_routes(parts.relay))
     return app
+
+
+def _layers(parts: Parts) -> Iterator[Middleware]:
+    """Yield what every request passes, the outermost first."""
+    yield Middleware(Protection, clock=parts.relay.clock)
+    if parts.trusted_proxies:
+        yield Middleware(ProxyHeadersMiddleware, trusted_hosts=list(parts.trusted_proxies))
+    if parts.cors_origins:
+        yield Middleware(
+            CORSMiddleware,
+            allow_origins=list(parts.cors_origins),
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer"],
+            expose_headers=["Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"],
+        )
 
 
 def _add_probes(app: FastAPI, ping: Callable[[], Awaitable[None]]) -> None:
@@ -85,12 +123,13 @@ def _add_probes(app: FastAPI, ping: Callable[[], Awaitable[None]]) -> None:
         return JSONResponse({"status": "ok"})
 
     @app.get("/readyz", response_model=None)
-    async def readyz() -> Response:
+    async def readyz(request: Request) -> Response:
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await ping()
         except Exception:  # noqa: BLE001  # whatever keeps the database from answering is the answer
-            return JSONResponse(error_body(code="not_ready", message="The database does not answer."), status_code=503)
+            detail, request_id = "The database does not answer.", request_id_of(request)
+            return problem(status=503, code="not_ready", detail=detail, request_id=request_id)
         return JSONResponse({"status": "ready"})
 
 

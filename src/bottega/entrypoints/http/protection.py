@@ -5,13 +5,12 @@ from collections.abc import Mapping
 
 import structlog
 from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bottega.core.clock import Clock
-from bottega.core.errors import AppError
+from bottega.entrypoints.http.problems import problem
 
 log = structlog.get_logger()
 
@@ -24,8 +23,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
 }
 LONGEST_LOGGED = 200
-_CODES = {404: "not_found", 405: "method_not_allowed"}
-_SENTENCES = {404: "There is nothing here.", 405: "This address does not take that method."}
+_ANSWER_HEADERS = "bottega.answer_headers"
 
 
 class Protection:
@@ -40,8 +38,11 @@ class Protection:
             await self._app(scope, receive, send)
             return
         request_id = uuid.uuid4().hex  # never the client's own, which could be anything
+        scope.setdefault("state", {})["request_id"] = request_id
         began = self._clock.monotonic()
         status = 0
+        said: dict[str, str] = {}
+        scope[_ANSWER_HEADERS] = said
 
         async def guarded(message: Message) -> None:
             nonlocal status
@@ -49,6 +50,7 @@ class Protection:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
+                headers.update(said)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
@@ -60,9 +62,14 @@ class Protection:
                 error_id = uuid.uuid4().hex[:12]
                 log.exception("http.failed", error_id=error_id, method=scope["method"], path=_path(scope))
                 if not status:
-                    await _unexpected(error_id)(scope, receive, guarded)
+                    await _unexpected(error_id, request_id=request_id)(scope, receive, guarded)
             elapsed_ms = round((self._clock.monotonic() - began) * 1000)
             log.info("http.request", method=scope["method"], path=_path(scope), status=status, elapsed_ms=elapsed_ms)
+
+
+def answer_with(request: Request, name: str, value: str) -> None:
+    """Let the answer to a request carry a header, whatever becomes of the request."""
+    request.scope.setdefault(_ANSWER_HEADERS, {})[name] = value
 
 
 def _path(scope: Scope) -> str:
@@ -70,23 +77,6 @@ def _path(scope: Scope) -> str:
     return bytes(scope["raw_path"])[:LONGEST_LOGGED].decode("ascii", "backslashreplace")
 
 
-def error_body(*, code: str, message: str) -> dict[str, dict[str, str]]:
-    return {"error": {"code": code, "message": message}}
-
-
-async def refuse(_: Request, error: Exception) -> Response:
-    """Answer an error that was foreseen: ours, or the router's."""
-    if isinstance(error, AppError):
-        return JSONResponse(error_body(code=error.code, message=error.message), status_code=error.http_status)
-    if isinstance(error, HTTPException):
-        code = _CODES.get(error.status_code, "http_error")
-        sentence = _SENTENCES.get(error.status_code, "The request cannot be answered.")
-        return JSONResponse(
-            error_body(code=code, message=sentence), status_code=error.status_code, headers=error.headers
-        )
-    raise error
-
-
-def _unexpected(error_id: str) -> Response:
+def _unexpected(error_id: str, *, request_id: str) -> Response:
     sentence = f"Something went wrong on our side (error {error_id})."
-    return JSONResponse(error_body(code="internal_error", message=sentence), status_code=500)
+    return problem(status=500, code="internal_error", detail=sentence, request_id=request_id)

@@ -10,12 +10,15 @@ from collections.abc import AsyncIterator
 
 import click
 
-from bottega.bootstrap import App, open_app, serving_metrics
+from bottega.bootstrap import App, open_access, open_app, serving_metrics
 from bottega.config import Settings
 from bottega.core.clock import Clock, SystemClock
 from bottega.core.log import configure_logging
+from bottega.delivery.links import Links
 from bottega.entrypoints.daemon.chores import doing
 from bottega.entrypoints.daemon.vigil import beating, last_edge, told_to_stop
+from bottega.entrypoints.http.api.house import House
+from bottega.entrypoints.http.api.streams import Streams
 from bottega.entrypoints.http.application import Parts, create_app
 from bottega.entrypoints.relay.calls import Calls
 from bottega.entrypoints.relay.desk import MeteredDesk
@@ -35,7 +38,7 @@ def serve(host: str | None, port: int | None) -> None:
     settings = Settings.load()
     configure_logging(level=settings.platform.log_level, json=settings.platform.app_env == "production")
     at = listen(host=host or settings.http.http_host, port=settings.http.http_port if port is None else port)
-    with last_edge("serve.failed"):
+    with last_edge("serve.failed"), contextlib.closing(at):
         asyncio.run(_serve(settings, at))
 
 
@@ -54,6 +57,26 @@ async def _serve(settings: Settings, at: socket.socket) -> None:
         click.echo("Stopping: what is under way may end.")
 
 
+def house_of(app: App, *, clock: Clock, streams: Streams) -> House:
+    """Return what the routes of the API work with."""
+    public_url = app.settings.http.public_url
+    return House(
+        database=app.database,
+        orchestrator=app.orchestrator,
+        browser=app.browser,
+        deletion=app.deletion,
+        live=app.live,
+        payments=app.payments,
+        storage=app.storage,
+        links=Links(storage=app.storage, public_url=public_url, store_is_public=False, clock=clock),
+        vault=app.vault,
+        clock=clock,
+        public_url=public_url.rstrip("/"),
+        currency=app.settings.payments.payment_currency,
+        streams=streams,
+    )
+
+
 @contextlib.asynccontextmanager
 async def serving_app(
     app: App, *, at: socket.socket, clock: Clock | None = None, grace_seconds: int = GRACE_SECONDS
@@ -64,7 +87,12 @@ async def serving_app(
     desk = MeteredDesk(tokens=app.relay_tokens, gate=app.gate, metering=app.metering)
     relay = Relay(desk=desk, models=app.models, calls=calls, clock=clock)
     development = app.payments if app.payments.is_development else None
-    async with telegram_webhook(app) as telegram, doing((app.going_on, *app.chores), clock=clock):
+    streams = Streams(clock=clock)
+    async with (
+        telegram_webhook(app) as telegram,
+        open_access(app, clock=clock) as access,
+        doing((app.going_on, *app.chores), clock=clock),
+    ):
         parts = Parts(
             ping=app.ping,
             relay=relay,
@@ -72,6 +100,10 @@ async def serving_app(
             development_payments=development,
             telegram=telegram,
             downloads=app.links,
+            house=house_of(app, clock=clock, streams=streams),
+            access=access,
+            cors_origins=app.settings.access.cors_origins,
+            trusted_proxies=app.settings.access.trusted_proxies,
         )
         stopping_at = clock.monotonic()
         try:
@@ -80,5 +112,6 @@ async def serving_app(
                     yield
                 finally:
                     stopping_at = clock.monotonic()
+                    streams.closing.set()
         finally:
             await calls.drain(within_seconds=max(0.0, stopping_at + grace_seconds - clock.monotonic()))

@@ -1,6 +1,6 @@
 """Every table, and the rows that never change.
 
-The ledger and the journal only grow. A price may only be taken out of use, because past charges must stay computable.
+The ledger, the journal and the log of what admins did only grow. A price may only be taken out of use, because past charges must stay computable.
 """
 
 import sqlalchemy as sa
@@ -47,6 +47,14 @@ RULES = (
     """,
     """
     CREATE TRIGGER rows_never_vanish BEFORE DELETE OR TRUNCATE ON model_pricing
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
+    """,
+    """
+    CREATE TRIGGER rows_never_change BEFORE UPDATE OR DELETE ON audit_log
+    FOR EACH ROW EXECUTE FUNCTION refuse_change()
+    """,
+    """
+    CREATE TRIGGER rows_never_vanish BEFORE TRUNCATE ON audit_log
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
     """,
 )
@@ -170,6 +178,109 @@ def upgrade() -> None:
         postgresql_with={"fillfactor": "70"},
     )
     op.create_table(
+        "used_telegram_data",
+        sa.Column("data_sha256", sa.String(length=64), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("data_sha256", name=op.f("pk_used_telegram_data")),
+    )
+    op.create_index(op.f("ix_used_telegram_data_expires_at"), "used_telegram_data", ["expires_at"], unique=False)
+    op.create_table(
+        "wrong_codes",
+        sa.Column("id", sa.BigInteger(), nullable=False),
+        sa.Column("address_mac", sa.String(length=64), nullable=False),
+        sa.Column("tried_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_wrong_codes")),
+    )
+    op.create_index(
+        op.f("ix_wrong_codes_address_mac_tried_at"), "wrong_codes", ["address_mac", "tried_at"], unique=False
+    )
+    op.create_table(
+        "audit_log",
+        sa.Column("id", sa.BigInteger(), nullable=False),
+        sa.Column("actor_user_id", sa.Integer(), nullable=True),
+        sa.Column("actor_token_id", sa.Uuid(), nullable=True),
+        sa.Column("action", sa.String(length=60), nullable=False),
+        sa.Column("subject_user_id", sa.Integer(), nullable=True),
+        sa.Column("subject", sa.String(length=300), nullable=True),
+        sa.Column("before", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("after", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("request_id", sa.String(length=100), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(["actor_user_id"], ["users.id"], name=op.f("fk_audit_log_actor_user_id_users")),
+        sa.ForeignKeyConstraint(["subject_user_id"], ["users.id"], name=op.f("fk_audit_log_subject_user_id_users")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_log")),
+    )
+    op.create_index(op.f("ix_audit_log_subject_user_id_id"), "audit_log", ["subject_user_id", "id"], unique=False)
+    op.create_table(
+        "personal_tokens",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("token_sha256", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column(
+            "scopes", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'::jsonb"), nullable=False
+        ),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_personal_tokens_user_id_users")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_personal_tokens")),
+        sa.UniqueConstraint("token_sha256", name=op.f("uq_personal_tokens_token_sha256")),
+    )
+    op.create_index(
+        op.f("ix_personal_tokens_user_id_created_at"), "personal_tokens", ["user_id", "created_at"], unique=False
+    )
+    op.create_table(
+        "sign_in_codes",
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("code_mac", sa.String(length=64), nullable=False),
+        sa.Column("wrong_tries", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_sign_in_codes_user_id_users")),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_sign_in_codes")),
+    )
+    op.create_table(
+        "sign_ins",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("method", sa.String(length=20), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_why", sa.String(length=20), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("(ended_at IS NULL) = (ended_why IS NULL)", name=op.f("ck_sign_ins_ended_for_a_reason")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_sign_ins_user_id_users")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sign_ins")),
+    )
+    op.create_index(
+        op.f("ix_sign_ins_user_id"), "sign_ins", ["user_id"], unique=False, postgresql_where=sa.text("ended_at IS NULL")
+    )
+    op.create_table(
+        "refresh_tokens",
+        sa.Column("token_sha256", sa.String(length=64), nullable=False),
+        sa.Column("sign_in_id", sa.Uuid(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("spent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("successor_sha256", sa.String(length=64), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "(spent_at IS NULL) = (successor_sha256 IS NULL)", name=op.f("ck_refresh_tokens_spent_for_a_successor")
+        ),
+        sa.ForeignKeyConstraint(
+            ["sign_in_id"], ["sign_ins.id"], name=op.f("fk_refresh_tokens_sign_in_id_sign_ins"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("token_sha256", name=op.f("pk_refresh_tokens")),
+    )
+    op.create_index(op.f("ix_refresh_tokens_sign_in_id"), "refresh_tokens", ["sign_in_id"], unique=False)
+    op.create_index(
+        "uq_refresh_tokens_unspent",
+        "refresh_tokens",
+        ["sign_in_id"],
+        unique=True,
+        postgresql_where=sa.text("spent_at IS NULL"),
+    )
+    op.create_table(
         "api_keys",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("user_id", sa.Integer(), nullable=True),
@@ -285,6 +396,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("completed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_projects_user_id_users")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_projects")),
     )
@@ -413,6 +525,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_runs_user_id_users")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
     )
+    op.create_index(op.f("ix_runs_project_id_created_at"), "runs", ["project_id", "created_at"], unique=False)
     op.create_index("ix_runs_due", "runs", ["wake_at"], unique=False, postgresql_where=sa.text("state = 'ready'"))
     op.create_index(
         "ix_runs_leased", "runs", ["user_id"], unique=False, postgresql_where=sa.text("lease_owner IS NOT NULL")
@@ -697,6 +810,7 @@ def upgrade() -> None:
         "deeds",
         sa.Column("user_id", sa.Integer(), nullable=False),
         sa.Column("idempotency_key", sa.String(length=200), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=True),
         sa.Column(
             "projects", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'::jsonb"), nullable=False
         ),

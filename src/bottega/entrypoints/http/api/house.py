@@ -1,0 +1,76 @@
+"""What the routes of the API work with, and the few things that many of them are asked with."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header
+from starlette.requests import Request
+
+from bottega.access.types import Scope
+from bottega.billing.payments.service import PaymentService
+from bottega.core.clock import Clock
+from bottega.db.transaction import Database
+from bottega.delivery.links import Links
+from bottega.delivery.storage import StorageService
+from bottega.entrypoints.http.api.streams import Streams
+from bottega.entrypoints.http.identity import Caller, caller
+from bottega.keys.encryption import Vault
+from bottega.orchestration.browsing import Browser
+from bottega.orchestration.deeds import Key
+from bottega.orchestration.deleting import Deletion
+from bottega.orchestration.live import LiveEvents
+from bottega.orchestration.orchestrator import ModelOrchestrator
+
+CHANNEL = "http"
+LONGEST_KEY = 190
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    database: Database
+    orchestrator: ModelOrchestrator
+    browser: Browser
+    deletion: Deletion
+    live: LiveEvents
+    payments: PaymentService
+    storage: StorageService
+    links: Links
+    vault: Vault
+    clock: Clock
+    public_url: str
+    currency: str
+    streams: Streams
+
+
+def _house(request: Request) -> House:
+    house: House = request.app.state.house
+    return house
+
+
+async def _idempotency(
+    request: Request,
+    key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            min_length=1,
+            max_length=LONGEST_KEY,
+            pattern=r"^[!-~]([ -~]*[!-~])?$",
+            description="Names this very request: sent again with the same key, it is done once. Kept for a week.",
+        ),
+    ] = None,
+) -> Key | None:
+    if key is None:
+        return None
+    asked = f"{request.method} {request.url.path}\n".encode() + await request.body()
+    return Key(name=f"{CHANNEL}:{key}", asked=asked)
+
+
+TheHouse = Annotated[House, Depends(_house)]
+OnceKey = Annotated[Key | None, Depends(_idempotency)]
+Reader = Annotated[Caller, caller(Scope.PROJECTS_READ)]
+Writer = Annotated[Caller, caller(Scope.PROJECTS_WRITE)]
+CreditReader = Annotated[Caller, caller(Scope.CREDITS_READ)]
+CreditWriter = Annotated[Caller, caller(Scope.CREDITS_WRITE)]
+KeyWriter = Annotated[Caller, caller(Scope.KEYS_WRITE)]
+Admin = Annotated[Caller, caller(Scope.ADMIN)]

@@ -1,0 +1,87 @@
+"""How a route of the API reads what it is sent: at most so many bytes, for so long, as JSON and as nothing else."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message
+
+from bottega.core.errors import AppError
+from bottega.entrypoints.http.problems import faults_of
+from bottega.entrypoints.relay.body import read_body
+
+BODY_LIMIT_BYTES = 256 * 1024
+Handle = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class UnsupportedMediaType(AppError):
+    code = "unsupported_media_type"
+    http_status = 415
+
+    def __init__(self) -> None:
+        super().__init__("Send JSON, with `Content-Type: application/json`.")
+
+
+class MalformedBody(AppError):
+    code = "malformed_body"
+    http_status = 400
+
+    def __init__(self) -> None:
+        super().__init__("The body is not text in UTF-8.")
+
+
+class ApiRoute(APIRoute):
+    def get_route_handler(self) -> Handle:
+        handle = super().get_route_handler()
+        takes_json = self.body_field is not None
+
+        async def read_first(request: Request) -> Response:
+            if request.method in {"GET", "HEAD"}:
+                return await handle(request)
+            body = await read_body(request, limit_bytes=BODY_LIMIT_BYTES)
+            if takes_json and body:
+                _require_json(request, body)
+            return await handle(Request(request.scope, receive=_again(body)))
+
+        return read_first
+
+
+def _require_json(request: Request, body: bytes) -> None:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedMediaType
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedBody from error
+
+
+def _again(body: bytes) -> Callable[[], Coroutine[Any, Any, Message]]:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+class BadRequest(AppError):
+    code = "invalid_request"
+    http_status = 400
+
+
+class StrictRoute(ApiRoute):
+    """Of a route whose every misunderstanding is 400, as its specification says."""
+
+    def get_route_handler(self) -> Handle:
+        handle = super().get_route_handler()
+
+        async def told_otherwise(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except RequestValidationError as error:
+                first = faults_of(error)[0]
+                raise BadRequest(f"The request was not understood. {first.where}: {first.why}.") from error
+
+        return told_otherwise
