@@ -163,7 +163,7 @@ _CHARGES = text("SELECT task_type, task_key, credits_charged FROM api_key_usage 
 
 
 def unpacked(content: bytes) -> frozenset[tuple[str, bytes]]:
-    """Return what is in an archive, but for what differs by nature: times, and counts of lost calls and milliseconds."""
+    """Return what is in an archive, but for what differs by nature: times, counts of lost calls and of milliseconds."""
     archive = zipfile.ZipFile(io.BytesIO(content))
     alike = [name for name in archive.namelist() if not name.endswith((".bundle", "RECEIPT.md", "TESTS.md"))]
     return frozenset((name, archive.read(name)) for name in alike)

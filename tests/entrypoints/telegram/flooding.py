@@ -5,6 +5,7 @@ import random
 from typing import Any
 
 import httpx2
+
 from bottega.entrypoints.telegram.webhook import SECRET_HEADER
 
 AT_ONCE = 40  # connections, as Telegram is told
