@@ -94,6 +94,7 @@ def unpaced(wires: Wires) -> Postman:
 
 
 async def is_empty(database: Database, table: str, done_at: str) -> bool:
+    open_rows = text(f"SELECT count(*) FROM {table} WHERE {done_at} IS NULL")  # noqa: S608
     async with database.transaction() as session:
-        left = await session.scalar(text(f"SELECT count(*) FROM {table} WHERE {done_at} IS NULL"))  # noqa: S608
-    return bool(left == 0)
+        left: int = (await session.execute(open_rows)).scalar_one()
+    return left == 0
