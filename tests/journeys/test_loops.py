@@ -113,7 +113,9 @@ async def assert_goes_on(
     await workshop.audit()
 
 
-@pytest.mark.parametrize("period", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "period", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow), 4]
+)
 async def test_an_implementer_that_loops_wastes_at_most_four_calls(open_workshop: OpenWorkshop, period: int) -> None:
     words = Words(lambda attempt: broken(-(attempt % period)))
     workshop = await open_with(open_workshop, words)

@@ -72,6 +72,7 @@ async def test_what_it_did_is_checked_judged_and_delivered_and_its_calls_are_cha
     await workshop.audit()
 
 
+@pytest.mark.slow
 async def test_when_it_changes_nothing_the_implementer_takes_the_second_attempt(
     open_with: OpenWorkshop,
 ) -> None:

@@ -67,7 +67,10 @@ async def test_a_runner_that_lost_its_lease_changes_nothing(pace: Pace, open_wor
         model.may_answer.set()  # it hears of its loss at once, may be the next to claim the run, and then goes on
     done = await quick.run(status.project_id)
     model.may_answer.set()
-    assert await stale is RunState.DONE
+    ends = (
+        {RunState.DONE, RunState.WAITING} if pace is BRISK else {RunState.DONE}
+    )  # whoever planned leaves with the plan
+    assert await stale in ends
     assert done.state is RunState.DONE
     calls = await quick.calls()
     assert calls.total() - calls["settled"] == 1
