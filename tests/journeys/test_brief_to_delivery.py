@@ -60,6 +60,7 @@ async def test_every_step_is_told_in_order(open_workshop: OpenWorkshop) -> None:
     ]
 
 
+@pytest.mark.slow
 async def test_a_readme_whose_commands_fail_is_mended(open_workshop: OpenWorkshop) -> None:
     wrong = scripts.README.replace("python -m words", "python -m wordz")
     asked: list[CompletionRequest] = []

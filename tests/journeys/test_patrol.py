@@ -177,6 +177,7 @@ async def test_a_build_at_a_terminal_and_a_patrol_beside_it_share_nothing(open_w
     await terminal.audit()
 
 
+@pytest.mark.slow
 async def test_a_patrol_that_is_shut_down_gives_its_leases_and_holds_back_at_once(
     open_workshop: OpenWorkshop,
 ) -> None:

@@ -29,6 +29,8 @@ pytestmark = pytest.mark.skipif(not can_fence(), reason="this kernel has no Land
 # The script's reply is two fenced files; the stand-in writes them as a client of the lent model would.
 OBEYS = r"""
 import re
+
+pytestmark = pytest.mark.slow  # each case is a build of its own
 for path, text in re.findall(r"^(\S+)\n````\n(.*?)````", ask("do it"), re.DOTALL | re.MULTILINE):
     Path(path).write_text(text)
 print("Applied.")

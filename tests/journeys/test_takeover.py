@@ -98,6 +98,7 @@ async def test_a_wish_ends_a_call_under_way(
     await workshop.audit()
 
 
+@pytest.mark.slow
 async def test_a_paused_call_is_asked_again_after_resuming(open_workshop: OpenWorkshop) -> None:
     model = ThoughtfulModel(about="implement-T1-1")
     workshop = await open_workshop(llm=model, pace=BRISK)

@@ -182,6 +182,7 @@ async def test_a_provider_that_fails_while_planning_is_told_of_and_tried_again(
     await gets_the_archive(ada)
 
 
+@pytest.mark.slow
 async def test_a_provider_that_fails_while_building_is_told_of_and_tried_again(
     telegram: FakeTelegram, open_bot: OpenBot
 ) -> None:
@@ -319,6 +320,7 @@ async def test_a_bot_that_is_started_anew_between_any_two_updates_goes_on(
     await gets_the_archive(ada)
 
 
+@pytest.mark.slow
 async def test_everything_said_twice_happens_once(telegram: FakeTelegram, open_bot: OpenBot) -> None:
     bot = await open_bot(scripts.GOOD)
     ada = telegram.person(7, "Ada")
@@ -423,6 +425,7 @@ async def test_a_text_file_is_a_brief_and_other_files_are_not(telegram: FakeTele
         assert (await session.scalars(select(Project.description))).all() == [f"Please\n\n{scripts.BRIEF}"]
 
 
+@pytest.mark.slow
 async def test_in_a_group_who_speaks_pays(telegram: FakeTelegram, open_bot: OpenBot) -> None:
     bot = await open_bot(scripts.GOOD)
     group, ada = telegram.group(-100, "Us"), telegram.person(7, "Ada")
