@@ -24,13 +24,14 @@ from tests.journeys import scripts
 from tests.journeys.conftest import OpenWorkshop, Workshop
 from tests.journeys.test_refine import Waiting, left_as_it_was, refine, refined
 
-pytestmark = pytest.mark.skipif(not can_fence(), reason="this kernel has no Landlock")
+pytestmark = [
+    pytest.mark.skipif(not can_fence(), reason="this kernel has no Landlock"),
+    pytest.mark.slow,  # each case is a build of its own
+]
 
 # The script's reply is two fenced files; the stand-in writes them as a client of the lent model would.
 OBEYS = r"""
 import re
-
-pytestmark = pytest.mark.slow  # each case is a build of its own
 for path, text in re.findall(r"^(\S+)\n````\n(.*?)````", ask("do it"), re.DOTALL | re.MULTILINE):
     Path(path).write_text(text)
 print("Applied.")
