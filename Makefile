@@ -41,8 +41,8 @@ run: $(VENV)/.installed ## build from a brief with your models: make run BRIEF=b
 test: $(VENV)/.installed-dev ## the whole test suite
 	@$(BIN)/pytest -n 3 --dist worksteal
 
-chaos: $(VENV)/.installed-dev ## kill -9 at every boundary of every step: the run goes on by itself, nothing twice; and a storm of provider faults
-	@$(BIN)/pytest -m slow -n 2 --dist worksteal tests/journeys tests/entrypoints/telegram
+chaos: $(VENV)/.installed-dev ## kill -9 everywhere, storms of kills and of faults: it goes on by itself, nothing twice; ONLY="tests/..." for some
+	@$(BIN)/pytest -m slow -n 2 --dist worksteal $(or $(ONLY),tests/journeys tests/entrypoints/telegram)
 
 test-deep: $(VENV)/.installed-dev ## money at length: a thousand ledger histories, payments in every order, a killed server
 	@$(BIN)/pytest -m slow -n 2 --dist worksteal tests/billing --ignore tests/billing/test_fault_matrix.py --ignore tests/billing/test_ledger_mutations.py

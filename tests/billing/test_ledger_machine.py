@@ -7,7 +7,7 @@ from tests.billing.ledger_bench import Bench, open_bench
 from tests.billing.ledger_machine import machine_on
 
 ROUTINE = settings(
-    max_examples=20,
+    max_examples=12,
     stateful_step_count=30,
     deadline=None,
     database=None,

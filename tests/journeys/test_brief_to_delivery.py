@@ -7,6 +7,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from bottega.llm.scripted import ScriptedProvider
 from bottega.llm.types import CallObserver, Completion, CompletionRequest
 from bottega.orchestration import events
@@ -40,6 +42,7 @@ def _use(archive: bytes, tmp_path: Path) -> None:
     assert log.stdout.splitlines() == ["Write the README", "T2: Command line", "T1: Counting"]
 
 
+@pytest.mark.slow
 async def test_every_step_is_told_in_order(open_workshop: OpenWorkshop) -> None:
     workshop = await open_workshop(scripts.GOOD)
     await workshop.build(scripts.BRIEF)
@@ -57,6 +60,7 @@ async def test_every_step_is_told_in_order(open_workshop: OpenWorkshop) -> None:
     ]
 
 
+@pytest.mark.slow
 async def test_a_readme_whose_commands_fail_is_mended(open_workshop: OpenWorkshop) -> None:
     wrong = scripts.README.replace("python -m words", "python -m wordz")
     asked: list[CompletionRequest] = []

@@ -18,6 +18,8 @@ from bottega.orchestration.tables import Step
 from tests.journeys import scripts
 from tests.journeys.conftest import OpenWorkshop, Workshop
 
+pytestmark = pytest.mark.slow  # each case is a build of its own
+
 MALFORMED = "I would rather not."
 
 

@@ -113,7 +113,9 @@ async def assert_goes_on(
     await workshop.audit()
 
 
-@pytest.mark.parametrize("period", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "period", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow), 4]
+)
 async def test_an_implementer_that_loops_wastes_at_most_four_calls(open_workshop: OpenWorkshop, period: int) -> None:
     words = Words(lambda attempt: broken(-(attempt % period)))
     workshop = await open_with(open_workshop, words)
@@ -129,6 +131,7 @@ async def test_an_implementer_that_loops_wastes_at_most_four_calls(open_workshop
     await assert_goes_on(workshop, words, status, "Count what lies between spaces.")
 
 
+@pytest.mark.slow
 async def test_after_a_word_of_the_persons_a_loop_wastes_no_more_than_before(open_workshop: OpenWorkshop) -> None:
     words = Words(lambda _: broken(7))
     workshop = await open_with(open_workshop, words, rungs=2)
@@ -142,6 +145,7 @@ async def test_after_a_word_of_the_persons_a_loop_wastes_no_more_than_before(ope
     await assert_goes_on(workshop, words, again)
 
 
+@pytest.mark.slow
 async def test_failures_that_alternate_are_a_circle_whatever_was_changed(open_workshop: OpenWorkshop) -> None:
     words = Words(lambda attempt: broken(attempt % 2, **{"words/note.py": f"ATTEMPT = {attempt}\n"}))
     workshop = await open_with(open_workshop, words)
@@ -169,6 +173,7 @@ class ClockTest(unittest.TestCase):
 """
 
 
+@pytest.mark.slow
 async def test_a_failure_that_differs_only_in_times_and_places_is_the_same(open_workshop: OpenWorkshop) -> None:
     """And a change that only adds a comment is none."""
     files = FILES | {"tests/__init__.py": "", "tests/test_clock.py": VOLATILE_TEST}
@@ -224,6 +229,7 @@ async def test_what_the_architect_rejected_is_not_reviewed_again(open_workshop: 
     await assert_goes_on(workshop, words, status)  # it is judged anew: the person may have changed what is wanted
 
 
+@pytest.mark.slow
 async def test_the_same_rejection_of_ever_new_changes_is_a_circle(open_workshop: OpenWorkshop) -> None:
     words = Words(
         lambda attempt: scripts.edit(FILES | {"words/note.py": f"ATTEMPT = {attempt}\n"}),
@@ -237,6 +243,7 @@ async def test_the_same_rejection_of_ever_new_changes_is_a_circle(open_workshop:
     await assert_goes_on(workshop, words, status)
 
 
+@pytest.mark.slow
 async def test_rejections_for_other_reasons_are_no_circle(open_workshop: OpenWorkshop) -> None:
     words = Words(
         lambda attempt: scripts.edit(FILES | {"words/note.py": f"ATTEMPT = {attempt}\n"}),
@@ -251,6 +258,7 @@ async def test_rejections_for_other_reasons_are_no_circle(open_workshop: OpenWor
 
 
 @pytest.mark.parametrize("changes", [False, True], ids=["the same reply", "the same complaint"])
+@pytest.mark.slow
 async def test_unusable_replies_again_and_again(open_workshop: OpenWorkshop, *, changes: bool) -> None:
     words = Words(lambda attempt: f"I would rather not{'!' * attempt if changes else ''}")
     workshop = await open_with(open_workshop, words)
@@ -261,6 +269,7 @@ async def test_unusable_replies_again_and_again(open_workshop: OpenWorkshop, *, 
     await assert_goes_on(workshop, words, status)
 
 
+@pytest.mark.slow
 async def test_unusable_replies_that_come_in_turns_with_the_same_change(open_workshop: OpenWorkshop) -> None:
     words = Words(lambda attempt: broken(1) if attempt % 2 else "I would rather not.")
     workshop = await open_with(open_workshop, words)
@@ -271,6 +280,7 @@ async def test_unusable_replies_that_come_in_turns_with_the_same_change(open_wor
     await assert_goes_on(workshop, words, status)
 
 
+@pytest.mark.slow
 async def test_a_stronger_model_at_the_end_of_the_ladder_is_the_next_to_try(open_workshop: OpenWorkshop) -> None:
     workshop = await open_with(open_workshop, Words(lambda _: broken(7)), rungs=1)
     status = await workshop.build(scripts.BRIEF)
@@ -284,6 +294,7 @@ async def test_a_stronger_model_at_the_end_of_the_ladder_is_the_next_to_try(open
     assert wrote == ["scripted/rung-2"]
 
 
+@pytest.mark.slow
 async def test_cancelling_a_loop_keeps_what_was_accepted(open_workshop: OpenWorkshop) -> None:
     script = dict(scripts.GOOD) | {f"implement-T2-{n}.md": broken(7) for n in range(1, 8)}
     workshop = await open_workshop(script)
@@ -303,6 +314,7 @@ async def stuck_at_the_second(open_workshop: OpenWorkshop, *tasks: dict[str, obj
     return workshop, status
 
 
+@pytest.mark.slow
 async def test_a_task_that_is_dropped_is_given_up_and_the_rest_delivered(open_workshop: OpenWorkshop) -> None:
     second = scripts.task("T2", "Command line", ["words/__main__.py"], commands=[ASSERTED])
     built_on_it = scripts.task("T3", "Colours", ["words/colour.py"], depends_on=["T2"])
@@ -320,6 +332,7 @@ async def test_a_task_that_is_dropped_is_given_up_and_the_rest_delivered(open_wo
     await workshop.audit()
 
 
+@pytest.mark.slow
 async def test_after_a_dropped_task_the_next_that_does_not_need_it_is_built(open_workshop: OpenWorkshop) -> None:
     second = scripts.task("T2", "Command line", ["words/__main__.py"], commands=[ASSERTED])
     third = scripts.task("T3", "Notes", ["words/note.py"], commands=[ASSERTED])
@@ -329,6 +342,7 @@ async def test_after_a_dropped_task_the_next_that_does_not_need_it_is_built(open
     assert "implement-T3-1.md" in (stuck.reason or "")
 
 
+@pytest.mark.slow
 async def test_the_only_task_cannot_be_dropped_and_nothing_is_lost(open_workshop: OpenWorkshop) -> None:
     words = Words(lambda _: broken(7))
     workshop = await open_with(open_workshop, words, rungs=1)
@@ -349,6 +363,7 @@ async def test_the_only_task_cannot_be_dropped_and_nothing_is_lost(open_workshop
 # -- ceilings ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_step_that_works_too_long_is_ended_and_nobody_pays_for_it(open_workshop: OpenWorkshop) -> None:
     words = Words(lambda _: GOOD)
     slow = ScriptedProvider(fallback=words, latency=lambda request: 60 if request.purpose is Purpose.PLAN else 0)
@@ -363,6 +378,7 @@ async def test_a_step_that_works_too_long_is_ended_and_nobody_pays_for_it(open_w
     await assert_goes_on(patient, words, status, "go on")
 
 
+@pytest.mark.slow
 async def test_a_run_that_has_worked_too_long_stops_before_its_next_step(open_workshop: OpenWorkshop) -> None:
     words = Words(lambda _: GOOD)
     workshop = await open_with(open_workshop, words)
@@ -381,6 +397,7 @@ async def test_a_run_that_has_worked_too_long_stops_before_its_next_step(open_wo
         assert run.working_ms == (await session.execute(spent)).scalar_one()
 
 
+@pytest.mark.slow
 async def test_a_ceiling_on_steps_grants_as_many_again(open_workshop: OpenWorkshop) -> None:
     workshop = await open_with(open_workshop, Words(lambda _: GOOD), ceilings=CeilingSettings(max_steps_per_run=4))
     status, allowances = await workshop.build(scripts.BRIEF), 1
@@ -391,6 +408,7 @@ async def test_a_ceiling_on_steps_grants_as_many_again(open_workshop: OpenWorksh
     await workshop.audit()
 
 
+@pytest.mark.slow
 async def test_a_ceiling_on_attempts_stops_a_task_and_a_project_limit_then_has_its_own_word(
     open_workshop: OpenWorkshop,
 ) -> None:
@@ -412,6 +430,7 @@ async def test_a_ceiling_on_attempts_stops_a_task_and_a_project_limit_then_has_i
     assert (await workshop.run(status.project_id)).state is RunState.DONE
 
 
+@pytest.mark.slow
 async def test_the_journal_keeps_no_more_of_a_failure_than_is_told(open_workshop: OpenWorkshop) -> None:
     words = Words(lambda _: broken("x" * 100_000))
     workshop = await open_with(open_workshop, words, rungs=1)

@@ -161,6 +161,7 @@ async def test_two_patrols_of_two_processes_never_do_a_step_twice(
     await workshop.audit()
 
 
+@pytest.mark.slow
 async def test_a_build_at_a_terminal_and_a_patrol_beside_it_share_nothing(open_workshop: OpenWorkshop) -> None:
     model = ThoughtfulModel(about="plan-1")
     terminal, server = await open_workshop(llm=model), await open_workshop(scripts.GOOD)
@@ -176,6 +177,7 @@ async def test_a_build_at_a_terminal_and_a_patrol_beside_it_share_nothing(open_w
     await terminal.audit()
 
 
+@pytest.mark.slow
 async def test_a_patrol_that_is_shut_down_gives_its_leases_and_holds_back_at_once(
     open_workshop: OpenWorkshop,
 ) -> None:
@@ -235,6 +237,7 @@ async def test_a_payment_taken_back_stops_a_ready_run_at_its_next_step(open_work
     await workshop.audit()
 
 
+@pytest.mark.slow
 async def test_a_limit_stops_with_its_own_sentence_and_raising_it_goes_on(
     open_workshop: OpenWorkshop, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,7 +92,9 @@ class Once:
         return replace(reply, text=reply.text.replace(PLANTED, ask.key))  # nobody repeats a key they were not sent
 
 
-@pytest.mark.parametrize("where", [pytest.param("environment", marks=pytest.mark.slow), "pool", "own"])
+@pytest.mark.parametrize(
+    "where", [pytest.param("environment", marks=pytest.mark.slow), "pool", pytest.param("own", marks=pytest.mark.slow)]
+)
 async def test_a_planted_key_is_found_nowhere(
     fake: FakeProviders,
     open_workshop: OpenWorkshop,

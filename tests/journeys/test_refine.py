@@ -204,6 +204,7 @@ class Waiting(ScriptedProvider):
         return await super().complete(request, observer=observer)
 
 
+@pytest.mark.slow
 async def test_cancelled_midway_it_leaves_the_delivery_alone(open_workshop: OpenWorkshop) -> None:
     model = Waiting("verify-T3-1")
     workshop = await open_workshop(llm=model, pace=Pace(heartbeat_seconds=0.02))
@@ -288,6 +289,7 @@ async def test_while_something_else_is_asked_nothing_is_refined(open_workshop: O
         await refine(workshop, project_id)
 
 
+@pytest.mark.slow
 async def test_what_cannot_be_refined_is_refused_in_words_and_changes_nothing(open_workshop: OpenWorkshop) -> None:
     workshop = await open_workshop(scripts.REFINED)
     first = await workshop.build(scripts.BRIEF)
@@ -318,6 +320,7 @@ async def test_what_cannot_be_refined_is_refused_in_words_and_changes_nothing(op
     await left_as_it_was(workshop, first, dropped=False)
 
 
+@pytest.mark.slow
 async def test_without_credits_nothing_starts_and_the_sentence_says_how_to_add_some(
     open_workshop: OpenWorkshop,
 ) -> None:
@@ -332,6 +335,7 @@ async def test_without_credits_nothing_starts_and_the_sentence_says_how_to_add_s
     await left_as_it_was(workshop, first, dropped=False)
 
 
+@pytest.mark.slow
 async def test_the_chat_form(open_workshop: OpenWorkshop) -> None:
     workshop = await open_workshop(scripts.REFINED)
     first = await workshop.build(scripts.BRIEF)

@@ -24,7 +24,10 @@ from tests.journeys import scripts
 from tests.journeys.conftest import OpenWorkshop, Workshop
 from tests.journeys.test_refine import Waiting, left_as_it_was, refine, refined
 
-pytestmark = pytest.mark.skipif(not can_fence(), reason="this kernel has no Landlock")
+pytestmark = [
+    pytest.mark.skipif(not can_fence(), reason="this kernel has no Landlock"),
+    pytest.mark.slow,  # each case is a build of its own
+]
 
 # The script's reply is two fenced files; the stand-in writes them as a client of the lent model would.
 OBEYS = r"""
@@ -72,6 +75,7 @@ async def test_what_it_did_is_checked_judged_and_delivered_and_its_calls_are_cha
     await workshop.audit()
 
 
+@pytest.mark.slow
 async def test_when_it_changes_nothing_the_implementer_takes_the_second_attempt(
     open_with: OpenWorkshop,
 ) -> None:

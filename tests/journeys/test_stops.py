@@ -74,6 +74,7 @@ async def test_a_run_without_credits_waits_and_a_top_up_resumes_it_at_the_same_s
     await workshop.audit()
 
 
+@pytest.mark.slow
 async def test_a_provider_that_refuses_for_good_stops_the_run_with_its_words(open_workshop: OpenWorkshop) -> None:
     script = dict(scripts.GOOD) | {
         "plan-1.error.json": '{"error": "authentication_failed", "message": "The key was revoked."}'
@@ -86,6 +87,7 @@ async def test_a_provider_that_refuses_for_good_stops_the_run_with_its_words(ope
     await workshop.audit()
 
 
+@pytest.mark.slow
 async def test_an_unusable_plan_is_sent_back_with_its_fault_and_the_third_asks_the_person(
     open_workshop: OpenWorkshop,
 ) -> None:
@@ -117,6 +119,7 @@ async def test_a_malformed_edit_is_repaired(open_workshop: OpenWorkshop) -> None
     assert len(workshop.told(events.ReplyUnusable)) == 2
 
 
+@pytest.mark.slow
 async def test_a_readme_whose_commands_fail_is_written_again(open_workshop: OpenWorkshop) -> None:
     wrong = "# Word counter\n\n```sh\npython -m wordz\n```\n"
     script = dict(scripts.GOOD) | {"readme-1.md": wrong, "readme-2.md": scripts.README}
@@ -127,6 +130,7 @@ async def test_a_readme_whose_commands_fail_is_written_again(open_workshop: Open
     assert [event.task_key for event in failed] == [None]
 
 
+@pytest.mark.slow
 async def test_a_readme_that_never_works_stops_and_the_project_can_still_be_taken(open_workshop: OpenWorkshop) -> None:
     wrong = {f"readme-{n}.md": f"# Word counter {n}\n\n```sh\npython -m wordz\n```\n" for n in (1, 2, 3)}
     workshop = await open_workshop(dict(scripts.GOOD) | wrong | {"readme-4.md": scripts.README})

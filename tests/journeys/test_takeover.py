@@ -67,7 +67,10 @@ async def test_a_runner_that_lost_its_lease_changes_nothing(pace: Pace, open_wor
         model.may_answer.set()  # it hears of its loss at once, may be the next to claim the run, and then goes on
     done = await quick.run(status.project_id)
     model.may_answer.set()
-    assert await stale is RunState.DONE
+    ends = (
+        {RunState.DONE, RunState.WAITING} if pace is BRISK else {RunState.DONE}
+    )  # whoever planned leaves with the plan
+    assert await stale in ends
     assert done.state is RunState.DONE
     calls = await quick.calls()
     assert calls.total() - calls["settled"] == 1
@@ -95,6 +98,7 @@ async def test_a_wish_ends_a_call_under_way(
     await workshop.audit()
 
 
+@pytest.mark.slow
 async def test_a_paused_call_is_asked_again_after_resuming(open_workshop: OpenWorkshop) -> None:
     model = ThoughtfulModel(about="implement-T1-1")
     workshop = await open_workshop(llm=model, pace=BRISK)

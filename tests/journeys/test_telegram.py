@@ -26,12 +26,18 @@ from bottega.entrypoints.telegram.talk import Conversation
 from bottega.orchestration.tables import Run
 from bottega.projects.tables import Project
 from bottega.users.service import find_telegram
-from tests.entrypoints.telegram.bots import WORK_SECONDS, Bot, a_bot, bot_settings
+from tests.entrypoints.telegram.bots import WORK_SECONDS, Bot, a_bot, bot_settings, free_port
 from tests.fakes.telegram import FakeTelegram
 from tests.fakes.telegram_people import Message, Person
 from tests.journeys import scripts
 
 OpenBot = Callable[..., Awaitable[Bot]]
+TRANSPORTS = ("polling", "webhook")
+
+
+def port_for(transport: str) -> int | None:
+    """Return where the bot listens, which it does for a webhook alone."""
+    return free_port() if transport == "webhook" else None
 
 
 @pytest.fixture
@@ -105,7 +111,8 @@ async def handles_everything_again(bot: Bot) -> None:
                 left = (await session.execute(text("SELECT count(*) FROM inbox WHERE done_at IS NULL"))).scalar_one()
 
 
-async def test_a_newcomer_gets_what_they_described(telegram: FakeTelegram, open_bot: OpenBot) -> None:
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_newcomer_gets_what_they_described(telegram: FakeTelegram, open_bot: OpenBot, transport: str) -> None:
     """TS-001: a question, a plan, a task that the review sends back and that is repaired, a README, an archive."""
     commented = scripts.FIRST_FILES | {"words/count.py": scripts.COUNT.replace("text.split", "text.strip().split")}
     script = dict(scripts.GOOD) | {
@@ -114,10 +121,11 @@ async def test_a_newcomer_gets_what_they_described(telegram: FakeTelegram, open_
         "implement-T1-2.md": scripts.edit(commented),
         "verify-T1-2.md": scripts.verdict(),
     }
-    bot = await open_bot(script)
+    bot = await open_bot(script, webhook_port=port_for(transport))
     ada = telegram.person(7, "Ada")
     await ada.says("/start")
     await sees(ada, "Welcome, Ada")
+    assert (telegram.webhook is None) is (transport == "polling")
     await ada.says(scripts.BRIEF)
     await sees(ada, "Count characters too?")
     await ada.presses("2. No")
@@ -135,9 +143,12 @@ async def test_a_newcomer_gets_what_they_described(telegram: FakeTelegram, open_
     await the_books_are_right(bot)
 
 
-async def test_who_runs_out_of_credits_buys_some_and_gets_on(telegram: FakeTelegram, open_bot: OpenBot) -> None:
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_who_runs_out_of_credits_buys_some_and_gets_on(
+    telegram: FakeTelegram, open_bot: OpenBot, transport: str
+) -> None:
     """TS-002"""
-    bot = await open_bot(scripts.GOOD)
+    bot = await open_bot(scripts.GOOD, webhook_port=port_for(transport))
     ada = telegram.person(7, "Ada")
     await ada.says(scripts.BRIEF)
     await ada.waits_for(lambda message: any("Build it" in label for label in message.labels), within=WORK_SECONDS)
@@ -171,6 +182,7 @@ async def test_a_provider_that_fails_while_planning_is_told_of_and_tried_again(
     await gets_the_archive(ada)
 
 
+@pytest.mark.slow
 async def test_a_provider_that_fails_while_building_is_told_of_and_tried_again(
     telegram: FakeTelegram, open_bot: OpenBot
 ) -> None:
@@ -247,6 +259,23 @@ async def test_what_was_delivered_is_refined(telegram: FakeTelegram, open_bot: O
 
 
 @pytest.mark.slow
+async def test_the_typed_forms_build_and_change_a_project(telegram: FakeTelegram, open_bot: OpenBot) -> None:
+    bot = await open_bot(scripts.REFINED)
+    ada = telegram.person(7, "Ada")
+    await ada.says(scripts.BRIEF)
+    await ada.waits_for(lambda message: any("Build it" in label for label in message.labels), within=WORK_SECONDS)
+    async with bot.app.database.transaction() as session:
+        [project_id] = (await session.scalars(select(Project.id))).all()
+    await ada.says(f"implement task 1 of project {project_id}")
+    await gets_the_archive(ada)
+    await sees(ada, "python -m words")
+    await ada.says(f"refine file words/count.py in project {project_id} with instruction: Part words at hyphens.")
+    await ada.waits_for(lambda _: len([m for m in ada.sees() if m.document]) == 2, within=WORK_SECONDS)
+    assert await count(bot, Project) == 1
+    await the_books_are_right(bot)
+
+
+@pytest.mark.slow
 async def test_two_projects_at_once_are_told_apart(telegram: FakeTelegram, open_bot: OpenBot) -> None:
     script = dict(scripts.GOOD) | {"gather-1.md": scripts.gathered("Count characters too?")}
     bot = await open_bot(script)
@@ -291,6 +320,7 @@ async def test_a_bot_that_is_started_anew_between_any_two_updates_goes_on(
     await gets_the_archive(ada)
 
 
+@pytest.mark.slow
 async def test_everything_said_twice_happens_once(telegram: FakeTelegram, open_bot: OpenBot) -> None:
     bot = await open_bot(scripts.GOOD)
     ada = telegram.person(7, "Ada")
@@ -395,6 +425,7 @@ async def test_a_text_file_is_a_brief_and_other_files_are_not(telegram: FakeTele
         assert (await session.scalars(select(Project.description))).all() == [f"Please\n\n{scripts.BRIEF}"]
 
 
+@pytest.mark.slow
 async def test_in_a_group_who_speaks_pays(telegram: FakeTelegram, open_bot: OpenBot) -> None:
     bot = await open_bot(scripts.GOOD)
     group, ada = telegram.group(-100, "Us"), telegram.person(7, "Ada")

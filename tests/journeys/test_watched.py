@@ -71,6 +71,7 @@ async def waiting(workshop: Workshop, *, projects: int) -> dict[str, str]:
     return {str(status.run_id): str(project) for status, project in zip(ended, ids, strict=True)}
 
 
+@pytest.mark.slow
 async def test_every_line_of_runs_side_by_side_says_whose_it_is(open_workshop: OpenWorkshop) -> None:
     workshop = await open_workshop(llm=Talkative())
     with lines() as said:

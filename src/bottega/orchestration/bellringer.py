@@ -58,5 +58,8 @@ WITH turn AS MATERIALIZED (
       AND (rung_at IS NULL OR rung_at < clock_timestamp() - make_interval(secs => :again))
     ORDER BY wake_at, due.id LIMIT :limit
 )
-UPDATE runs SET rung_at = clock_timestamp() FROM waiting WHERE runs.id = waiting.id RETURNING runs.id, runs.lane
+UPDATE runs SET rung_at = clock_timestamp() FROM waiting
+WHERE runs.id = waiting.id  -- and as it is by now: another may have rung since this statement began to look
+  AND (runs.rung_at IS NULL OR runs.rung_at < clock_timestamp() - make_interval(secs => :again))
+RETURNING runs.id, runs.lane
 """)

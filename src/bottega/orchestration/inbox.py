@@ -11,7 +11,6 @@ with its reason, and whatever is said about that is said once, in the same trans
 
 import asyncio
 import json
-import random
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bottega.core.backoff import backoff_seconds
 from bottega.core.clock import Clock
 from bottega.core.log import bound
 from bottega.db.notifications import listen
@@ -224,8 +224,7 @@ class Clerk:
 
 def pause_after(attempt: int, *, asked: float | None) -> float:
     """Return the seconds until the next attempt: what was asked for, or more, within a minute."""
-    ceiling = min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * 2.0 ** min(attempt - 1, 20))
-    wait = random.uniform(ceiling / 2, ceiling)  # noqa: S311  # spreading retries is not a secret
+    wait = backoff_seconds(attempt, first_seconds=PAUSE_SECONDS, cap_seconds=LONGEST_PAUSE_SECONDS)
     return min(max(wait, asked or 0.0), LONGEST_PAUSE_SECONDS)
 
 

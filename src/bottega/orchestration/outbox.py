@@ -11,7 +11,6 @@ for thirty days. Whoever posts wakes the postman of the same process; that of an
 """
 
 import asyncio
-import random
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +21,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bottega.core.backoff import backoff_seconds
 from bottega.core.clock import Clock
 from bottega.core.errors import AppError
 from bottega.db.transaction import Database, note
@@ -175,8 +175,7 @@ def fault_of(error: Exception) -> str:
 
 def wait_after(attempt: int, *, asked: float | None) -> float:
     """Return the seconds until the next attempt: at least what the recipient asked for, within a day."""
-    ceiling = min(BACKOFF_CAP_SECONDS, BACKOFF_SECONDS * 2.0 ** min(attempt - 1, 20))
-    wait = random.uniform(ceiling / 2, ceiling)  # noqa: S311  # spreading retries is not a secret
+    wait = backoff_seconds(attempt, first_seconds=BACKOFF_SECONDS, cap_seconds=BACKOFF_CAP_SECONDS)
     return min(max(wait, asked or 0.0), LONGEST_WAIT_SECONDS)
 
 

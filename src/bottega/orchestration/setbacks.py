@@ -4,12 +4,12 @@ A provider that may recover is tried again later, by the same run, from the same
 run with a reason and the choices a person has. Nothing is journaled and nothing is charged.
 """
 
-import random
 import uuid
 from dataclasses import dataclass
 from decimal import Decimal
 
 from bottega.billing.ledger import InsufficientCredits, ProjectLimitReached
+from bottega.core.backoff import backoff_seconds
 from bottega.core.errors import AppError
 from bottega.core.money import show_credits
 from bottega.llm.errors import ProviderError
@@ -125,8 +125,7 @@ def _stopped(stop_code: StopCode, reason: str) -> Setback:
 
 
 def _later(error: ProviderError, *, failures: int, stand_in: ModelName | None) -> Setback:
-    ceiling = min(BACKOFF_CAP_SECONDS, BACKOFF_SECONDS * 2**failures)
-    jitter = random.uniform(ceiling / 2, ceiling)  # noqa: S311  # spreading retries is not a secret
+    jitter = backoff_seconds(failures + 1, first_seconds=BACKOFF_SECONDS, cap_seconds=BACKOFF_CAP_SECONDS)
     wait = jitter if error.retry_after_seconds is None else error.retry_after_seconds
     if stand_in is not None:
         wait = 0.0  # another model takes over at once

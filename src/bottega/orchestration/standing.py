@@ -13,6 +13,7 @@ from bottega.orchestration.events import StepStarted, read_event
 from bottega.orchestration.state import Phase, RunKind, RunState, StopCode
 from bottega.orchestration.tables import Run
 from bottega.projects import service as projects
+from bottega.projects.tables import Project
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,12 @@ class Status:
 
 async def read_status(session: AsyncSession, *, user_id: int, project_id: uuid.UUID) -> Status:
     """Return where the person's project stands. Raise UnknownProject."""
-    project = await projects.get_project(session, project_id=project_id, user_id=user_id)
+    return await status_of(session, await projects.get_project(session, project_id=project_id, user_id=user_id))
+
+
+async def status_of(session: AsyncSession, project: Project) -> Status:
+    """Return where a project stands whose row was read in this transaction."""
+    project_id = project.id
     is_leased = func.coalesce(Run.lease_until > func.clock_timestamp(), false())
     statement = select(Run, is_leased).where(Run.project_id == project_id).order_by(Run.created_at.desc()).limit(1)
     found = (await session.execute(statement)).one_or_none()

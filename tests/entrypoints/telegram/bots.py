@@ -86,7 +86,7 @@ async def a_bot(
     *,
     llm: Gateway | Mapping[str, str],
     edit_seconds: float = 0.05,
-    stand_ins: StandIns = StandIns(),  # frozen
+    stand_ins: StandIns = StandIns(),
 ) -> AsyncIterator[Bot]:
     """Let a bot hear, answer, tell and build while the block runs."""
     clock = SystemClock()

@@ -36,8 +36,8 @@ async def turns(pacer: Pacer, clock: StallingClock | QuickClock, chats: list[int
     given: list[tuple[float, int]] = []
 
     async def one(chat_id: int) -> None:
-        await pacer.turn(chat_id)
-        given.append((clock.monotonic(), chat_id))
+        async with pacer.turn(chat_id):
+            given.append((clock.monotonic(), chat_id))
 
     await asyncio.gather(*(one(chat_id) for chat_id in chats))
     return given
@@ -50,6 +50,21 @@ async def test_after_a_stall_those_who_overslept_do_not_all_go_at_once() -> None
     going.cancel()
     assert max(sum(start <= at < start + 1 for at in given) for start in given) <= 30
     assert max(given) < 6, "and what is allowed is used"
+
+
+async def test_messages_that_are_held_up_on_their_way_and_arrive_together_are_not_too_many() -> None:
+    """As after a stall of the network: of each thirty, all arrive with the last."""
+    clock = QuickClock()
+    pacer, counted = Pacer(clock=clock), list[float]()
+
+    async def one(chat_id: int) -> None:
+        async with pacer.turn(chat_id):
+            await clock.sleep(1.15 - clock.monotonic() % 1.15)
+            counted.append(clock.monotonic())
+
+    await asyncio.gather(*(one(chat_id) for chat_id in range(1, 91)))
+    assert max(sum(start <= at < start + 1 for at in counted) for start in counted) <= 30
+    assert max(counted) < 8, "and nobody waits for good"
 
 
 async def test_a_chat_that_has_to_wait_holds_up_nobody() -> None:
@@ -65,8 +80,9 @@ async def test_a_turn_says_how_far_it_is() -> None:
     clock = QuickClock()
     pacer = Pacer(clock=clock, limits=Limits(private=Limit(burst=2, each_second=1)))
     assert pacer.wait_seconds(7) == 0
-    await pacer.turn(7)
-    await pacer.turn(7)
+    for _ in range(2):
+        async with pacer.turn(7):
+            pass
     assert 0.9 < pacer.wait_seconds(7) <= 1
     assert pacer.wait_seconds(8) < 0.1
     pacer.pause(8, seconds=30)

@@ -3,9 +3,16 @@
 Turns are given out in the order in which they are asked for, each at a time; whoever has one sleeps until then. Each
 limit is a bucket that holds `burst` and is refilled at `each_second`. It is one process's: where several send, they
 hear of each other by Telegram's 429.
+
+Telegram counts a message at some time between its turn and its answer. So what a bucket for all together lets through
+in a second is counted from the turn until a second after the answer: messages that are held up on their way and arrive
+together are not too many.
 """
 
 import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from bottega.core.clock import Clock
@@ -35,17 +42,50 @@ class Pacer:
         self._door = asyncio.Lock()  # one at a time: after a stall, those who overslept would all go at once
         self._queued = 0
         self._full_at: dict[int | None, float] = {}  # when each bucket will be full; None is everybody's
+        self._unanswered = 0
+        self._counted_until: deque[float] = deque()  # of messages that were answered
+        self._answered = asyncio.Event()
 
-    async def turn(self, chat_id: int) -> None:
-        """Wait until one message may go to the chat. Nobody waits for a chat that has to."""
+    @asynccontextmanager
+    async def turn(self, chat_id: int) -> AsyncIterator[None]:
+        """Wait until one message may go to the chat; it is answered when the block ends.
+
+        Nobody waits for a chat that has to.
+        """
         await self._clock.sleep(self._taken(chat_id, self._of(chat_id)))
+        await self._turn_of_all()
+        try:
+            yield
+        finally:
+            self._unanswered -= 1
+            self._counted_until.append(self._clock.monotonic() + 1)
+            self._answered.set()
+
+    async def _turn_of_all(self) -> None:
+        overall = self._limits.overall
         self._queued += 1
         try:
             async with self._door:
-                await self._clock.sleep(self._wait(None, self._limits.overall))
-                self._taken(None, self._limits.overall)
+                await self._clock.sleep(self._wait(None, overall))
+                await self._room(at_most=int(overall.burst + overall.each_second))
+                self._taken(None, overall)
+                self._unanswered += 1
         finally:
             self._queued -= 1
+
+    async def _room(self, *, at_most: int) -> None:
+        """Wait until fewer messages than that may be in the second that Telegram looks at."""
+        while True:
+            now = self._clock.monotonic()
+            while self._counted_until and self._counted_until[0] <= now:
+                self._counted_until.popleft()
+            if self._unanswered + len(self._counted_until) < at_most:
+                return
+            if self._counted_until:
+                await self._clock.sleep(self._counted_until[0] - now)
+            else:
+                self._answered.clear()
+                await self._answered.wait()
 
     def wait_seconds(self, chat_id: int) -> float:
         """Return how long a turn asked for now would take to come."""

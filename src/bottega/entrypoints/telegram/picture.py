@@ -21,9 +21,9 @@ from bottega.entrypoints.telegram.words.values import (
     Stopped,
 )
 from bottega.orchestration.commands import open_questions
-from bottega.orchestration.events import Delivered, Event, RunStopped
+from bottega.orchestration.events import Delivered, Event
 from bottega.orchestration.situation import load_tasks
-from bottega.orchestration.standing import Status, commands_to_run, read_status, read_step
+from bottega.orchestration.standing import Status, commands_to_run, read_step, status_of
 from bottega.orchestration.state import Phase, RunKind, RunState, StopCode, TaskStatus
 from bottega.orchestration.tables import Task
 from bottega.projects import service as projects
@@ -74,8 +74,8 @@ class Sight:
 
 async def look(session: AsyncSession, *, user_id: int, project_id: uuid.UUID) -> Sight:
     """Return how the person's project stands. Raise UnknownProject."""
-    status = await read_status(session, user_id=user_id, project_id=project_id)
     project = await projects.get_project(session, project_id=project_id, user_id=user_id)
+    status = await status_of(session, project)
     return Sight(project=project, status=status, tasks=tuple(await load_tasks(session, project_id=project_id)))
 
 
@@ -206,11 +206,6 @@ def listed(rows: Sequence[Project], *, current: uuid.UUID | None) -> tuple[Liste
 
 def waits_for_a_go(sight: Sight) -> bool:
     return sight.status.phase is Phase.APPROVE and sight.status.state is RunState.WAITING
-
-
-def last_stop(events: Sequence[Event | None]) -> RunStopped | None:
-    """Return the last event, where it is that the run stopped."""
-    return events[-1] if events and isinstance(events[-1], RunStopped) else None
 
 
 def credits_of(amount: str) -> Decimal | None:

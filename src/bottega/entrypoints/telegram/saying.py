@@ -50,9 +50,8 @@ class Voice:
     @asynccontextmanager
     async def speaking(self, chat_id: int) -> AsyncIterator[None]:
         """Wait for a turn, in which one thing may be said; what goes wrong is told as in `faults`."""
-        await self.pacer.turn(chat_id)
         try:
-            async with faults():
+            async with self.pacer.turn(chat_id), faults():
                 yield
         except Later as error:
             self.pacer.pause(chat_id, seconds=error.after_seconds or 0.0)
