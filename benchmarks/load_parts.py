@@ -77,7 +77,7 @@ class Counts:
 
 class _CountedAutocommit(Autocommit):
     def __init__(self, app: App, counts: Counts) -> None:
-        super().__init__(app.database.engine, turns=Turns(CONNECTIONS))
+        super().__init__(app.database.engine, turns=Turns(CONNECTIONS), at_hand=3)
         self._counts = counts
 
     async def execute(self, statement: TextClause, given: Mapping[str, Any]) -> Rows:

@@ -6,22 +6,20 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from bottega.access.housekeeping import Housekeeping
 from bottega.agents.prompting import Prompts
 from bottega.agents.refiner import ModelServer, Refiner
 from bottega.billing import ledger
 from bottega.billing.metering import Metering, Shorten
-from bottega.billing.payments.service import PaymentService
 from bottega.billing.prices import PriceBook, seed_prices
 from bottega.billing.quote import Quote, SizedTask, quote
 from bottega.billing.reconcile import Bills, NoBills, Reconciler
 from bottega.billing.relay import RelayTokens
 from bottega.billing.types import Terms
-from bottega.bootstrap.app import PACE, App, Chore, Listeners, Pace, Repositories
+from bottega.bootstrap.app import PACE, App, Listeners, Pace, Repositories
+from bottega.bootstrap.chores import all_chores
 from bottega.bootstrap.driving import broker_bell, drive_runs
 from bottega.bootstrap.home import database_url, make_home, open_links, open_storage, open_vault, signup_keys
 from bottega.bootstrap.meanwhile import meanwhile
-from bottega.bootstrap.messages import message_chores
 from bottega.bootstrap.observing import tracing
 from bottega.bootstrap.payments import payment_service
 from bottega.bootstrap.providers import choose_refiner, open_gateway
@@ -36,7 +34,6 @@ from bottega.llm.retry import RetryPolicy
 from bottega.llm.types import Gateway, ModelName
 from bottega.llm.wire import load_certificates
 from bottega.orchestration.browsing import Browser
-from bottega.orchestration.deeds import DeedsKept
 from bottega.orchestration.deleting import Deletion
 from bottega.orchestration.doorbell import Doorbell
 from bottega.orchestration.gate import ProjectGate
@@ -171,15 +168,15 @@ async def _assemble(
         relay_tokens=relay_tokens,
         gate=ProjectGate(database=database),
         vault=open_vault(settings),
-        chores=_chores(
+        chores=all_chores(
+            settings,
+            database=database,
             reconciler=reconciler,
             payments=payments,
             relay_tokens=relay_tokens,
-            deeds=DeedsKept(database=database),
             deletion=deletion,
-            housekeeping=Housekeeping(database=database),
-        )
-        + message_chores(settings, database=database, clock=clock),
+            clock=clock,
+        ),
     )
 
 
@@ -263,26 +260,6 @@ def _metering(
         shorten=shorten,
         own_keys=key_store.has_own,
         own_key_fee=settings.billing.own_key_fee,
-    )
-
-
-def _chores(
-    *,
-    reconciler: Reconciler,
-    payments: PaymentService,
-    relay_tokens: RelayTokens,
-    deeds: DeedsKept,
-    deletion: Deletion,
-    housekeeping: Housekeeping,
-) -> tuple[Chore, ...]:
-    """Return what is done again and again by whoever is there all day."""
-    return (
-        Chore(name="lost calls", every_seconds=60, work=reconciler.run),
-        Chore(name="lost webhooks", every_seconds=3600, work=payments.reconcile),
-        Chore(name="expired relay tokens", every_seconds=3600, work=relay_tokens.forget_expired),
-        Chore(name="old idempotency keys", every_seconds=3600, work=deeds.forget_old),
-        Chore(name="deleted projects", every_seconds=3600, work=deletion.finish),
-        Chore(name="old sign-ins", every_seconds=3600, work=housekeeping.forget_old),
     )
 
 

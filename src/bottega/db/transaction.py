@@ -30,11 +30,13 @@ from sqlalchemy.exc import (
     TimeoutError,  # noqa: A004  # an SQLAlchemyError, unlike Python's
 )
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
 FAULTS = (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)  # of a database out of reach
 _CONFLICTS = frozenset({"40001", "40P01"})  # a serialization failure, a deadlock
 _NOTES = "notes"
+_AT_HAND = 3
 _open: ContextVar[int] = ContextVar("open_transactions", default=0)
 
 
@@ -62,7 +64,7 @@ class Database:
     def __init__(self, *, url: str, pool_size: int = 10) -> None:
         self.engine = create_async_engine(
             url,
-            pool_size=pool_size + 1,  # one is for `aside`
+            pool_size=pool_size + 1 + _AT_HAND,  # one is for `aside`
             max_overflow=0,
             pool_pre_ping=False,
             hide_parameters=True,  # they hold what people and models wrote, and errors are logged
@@ -71,8 +73,8 @@ class Database:
         alone = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._reading = async_sessionmaker(alone, expire_on_commit=False, autoflush=False)
         self._turns = Turns(pool_size)
-        self.autocommit = Autocommit(self.engine, turns=self._turns)
-        self.aside = Autocommit(self.engine, turns=Turns(1))  # for what must not wait behind everybody's work
+        self.autocommit = Autocommit(self.engine, turns=self._turns, at_hand=_AT_HAND)
+        self.aside = Autocommit(self.engine, turns=Turns(1), at_hand=0)  # it must not wait behind everybody's work
         self._ears: list[Callable[[Hashable], None]] = []
 
     def hear(self, ear: Callable[[Hashable], None]) -> None:
@@ -119,6 +121,7 @@ class Database:
             await greenlet_spawn(pooled.close)
 
     async def close(self) -> None:
+        await self.autocommit.close()
         await self.engine.dispose()
 
 
@@ -145,27 +148,36 @@ class Turns:
     @asynccontextmanager
     async def one(self) -> AsyncIterator[None]:
         """Raise TimeoutError, as the pool would, after minutes without a turn."""
+        if self._free.locked():
+            await self._wait()
+        else:
+            await self._free.acquire()  # at once
+        try:
+            yield
+        finally:
+            self._free.release()
+
+    async def _wait(self) -> None:
         try:
             async with asyncio.timeout(_TURN_SECONDS):
                 await self._free.acquire()
         except builtins.TimeoutError as error:
             raise TimeoutError(f"no connection was free for {_TURN_SECONDS:.0f} s") from error
-        try:
-            yield
-        finally:
-            self._free.release()
 
 
 class Autocommit:
     """Statements that stand alone: each one round trip, and committed when it returns.
 
     It goes past the ORM to the driver, on a connection of the same pool: a quarter of the CPU of a session's
-    transaction with one statement in it. Parameters take their types from the statement's casts and columns.
+    transaction with one statement in it. Some connections stay `at_hand`: to take one from the pool and give it back
+    costs more than a statement. Parameters take their types from the statement's casts and columns.
     """
 
-    def __init__(self, engine: AsyncEngine, *, turns: Turns) -> None:
+    def __init__(self, engine: AsyncEngine, *, turns: Turns, at_hand: int) -> None:
         self._engine = engine
         self._turns = turns
+        self._most_at_hand = at_hand
+        self._at_hand: list[PoolProxiedConnection] = []
 
     async def execute(self, statement: TextClause, given: Mapping[str, Any]) -> "Rows":
         """Raise DBAPIError for whatever the driver raises (IntegrityError for a broken rule), as a session does."""
@@ -175,7 +187,7 @@ class Autocommit:
     async def _execute(self, statement: TextClause, given: Mapping[str, Any]) -> "Rows":
         sql, names = _numbered(statement.text)
         try:
-            pooled = await self._engine.raw_connection()
+            pooled = await self._taken()
         except EmulatedDBAPIException as error:  # so says a server that is starting, or stopping
             raise DBAPIError(sql, None, error, hide_parameters=True, connection_invalidated=True) from error
         driver = pooled.driver_connection
@@ -192,7 +204,31 @@ class Autocommit:
             kind = IntegrityError if broken_rule else DBAPIError
             raise kind(sql, None, error, hide_parameters=True, connection_invalidated=lost) from error
         finally:
+            await self._given_back(pooled)
+
+    async def _taken(self) -> PoolProxiedConnection:
+        while self._at_hand:
+            pooled = self._at_hand.pop()
+            if not _is_lost(pooled):
+                return pooled
+            await greenlet_spawn(pooled.invalidate)
             await greenlet_spawn(pooled.close)
+        return await self._engine.raw_connection()
+
+    async def _given_back(self, pooled: PoolProxiedConnection) -> None:
+        if len(self._at_hand) < self._most_at_hand and not _is_lost(pooled):
+            self._at_hand.append(pooled)
+        else:
+            await greenlet_spawn(pooled.close)
+
+    async def close(self) -> None:
+        while self._at_hand:
+            await greenlet_spawn(self._at_hand.pop().close)
+
+
+def _is_lost(pooled: PoolProxiedConnection) -> bool:
+    driver = pooled.driver_connection
+    return driver is None or driver.is_closed()
 
 
 Execution = AsyncSession | Autocommit

@@ -6,7 +6,7 @@ it signs and is a public one; else there is none.
 
 import ipaddress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from bottega.core.clock import Clock
@@ -21,20 +21,32 @@ class Download:
     content: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    url: str
+    expires_at: datetime
+
+
 class Links:
     """`store_is_public` tells whether an address of the store itself can be reached from everywhere."""
 
     def __init__(self, *, storage: StorageService, public_url: str, store_is_public: bool, clock: Clock) -> None:
         self._storage = storage
-        self._public_url = public_url
+        self._public_url = public_url.rstrip("/")
         self._store_is_public = store_is_public
         self._clock = clock
 
     async def to(self, *, key: str) -> str | None:
+        """Return a link that works from everywhere, or None."""
         if is_public(self._public_url):
-            token = self._storage.signed_token(key=key, expires_at=self._clock.now() + LIFETIME)
-            return f"{self._public_url}/download/{token}"
+            return self.sign(key=key, lifetime=LIFETIME).url
         return await self._storage.presigned_url(key=key, lifetime=LIFETIME) if self._store_is_public else None
+
+    def sign(self, *, key: str, lifetime: timedelta) -> Link:
+        """Return this installation's own link, wherever it can be reached from."""
+        expires_at = self._clock.now() + lifetime
+        token = self._storage.signed_token(key=key, expires_at=expires_at)
+        return Link(url=f"{self._public_url}/download/{token}", expires_at=expires_at)
 
     async def fetch(self, token: str) -> Download:
         """Return the file of one of our links.

@@ -11,15 +11,16 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.billing.ledger import orphan_started
 from bottega.billing.receipt import receipt
 from bottega.db.transaction import Database
 from bottega.delivery.report import ReceiptLine
-from bottega.orchestration import deeds, funding, journal, packing, replanning
+from bottega.orchestration import deeds, funding, journal, packing, remarks, replanning
 from bottega.orchestration.commands import Commands, NothingToDo, Speaker, open_questions
 from bottega.orchestration.deeds import IdempotencyKey, Projects
 from bottega.orchestration.replanning import TaskWish
@@ -27,7 +28,7 @@ from bottega.orchestration.situation import load_tasks
 from bottega.orchestration.standing import Status, read_status
 from bottega.orchestration.state import RunState
 from bottega.orchestration.steps.types import Quoting
-from bottega.orchestration.tables import Run, Task
+from bottega.orchestration.tables import Task
 from bottega.projects import service as projects
 from bottega.projects.repository import ProjectRepository
 from bottega.projects.tables import Project, Question
@@ -74,6 +75,9 @@ class ModelOrchestrator:
         Without `project_id` a message begins a project, unless it names one.
         """
         by = Speaker(user_id=user_id, channel=channel)
+        keep = partial(remarks.keep, self._database, by=by, text=text)
+        if project_id and not idempotency_key and await keep(project_id=project_id):
+            return project_id
 
         async def obey(session: AsyncSession) -> Projects:
             return await self._commands.obey(session, by=by, text=text, project_id=project_id)
@@ -321,11 +325,10 @@ class ModelOrchestrator:
 
         In a transaction of its own: a runner's journal locks calls before runs.
         """
-        stopped = select(Run).where(Run.project_id == project_id, Run.state.in_((RunState.PAUSED, RunState.CANCELLED)))
+        run = (await self._database.autocommit.execute(_STOPPED, {"project_id": project_id})).one_or_none()
+        if run is None:
+            return
         async with self._database.transaction() as session:
-            run = (await session.scalars(stopped.order_by(Run.created_at.desc()).limit(1))).one_or_none()
-            if run is None or run.lease_owner is not None:
-                return
             lost = await orphan_started(session, operation_key=journal.operation_key(run.id, run.step_no))
         metrics.orphaned(calls=lost)
 
@@ -370,3 +373,14 @@ class ModelOrchestrator:
             value = self._credit_value_usd
             contents = await packing.collect(session, project_id=project_id, credit_value_usd=value)
         return await asyncio.to_thread(packing.pack, contents, self._repository(project_id))
+
+
+_STOPPED = text(
+    f"""
+    SELECT id, step_no FROM (
+        SELECT id, step_no, lease_owner, state FROM runs
+        WHERE project_id = CAST(:project_id AS uuid) ORDER BY created_at DESC LIMIT 1
+    ) AS newest
+    WHERE state IN ('{RunState.PAUSED}', '{RunState.CANCELLED}') AND lease_owner IS NULL
+    """  # noqa: S608  # our own words
+)

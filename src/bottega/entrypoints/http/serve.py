@@ -14,7 +14,6 @@ from bottega.bootstrap import App, open_access, open_app, serving_metrics
 from bottega.config import Settings
 from bottega.core.clock import Clock, SystemClock
 from bottega.core.log import configure_logging
-from bottega.delivery.links import Links
 from bottega.entrypoints.daemon.chores import doing
 from bottega.entrypoints.daemon.vigil import beating, last_edge, told_to_stop
 from bottega.entrypoints.http.api.house import House
@@ -57,9 +56,8 @@ async def _serve(settings: Settings, at: socket.socket) -> None:
         click.echo("Stopping: what is under way may end.")
 
 
-def house_of(app: App, *, clock: Clock, streams: Streams) -> House:
+def house_of(app: App, *, streams: Streams) -> House:
     """Return what the routes of the API work with."""
-    public_url = app.settings.http.public_url
     return House(
         database=app.database,
         orchestrator=app.orchestrator,
@@ -67,11 +65,8 @@ def house_of(app: App, *, clock: Clock, streams: Streams) -> House:
         deletion=app.deletion,
         live=app.live,
         payments=app.payments,
-        storage=app.storage,
-        links=Links(storage=app.storage, public_url=public_url, store_is_public=False, clock=clock),
+        links=app.links,
         vault=app.vault,
-        clock=clock,
-        public_url=public_url.rstrip("/"),
         currency=app.settings.payments.payment_currency,
         streams=streams,
     )
@@ -99,8 +94,7 @@ async def serving_app(
             webhooks=app.payments,
             development_payments=development,
             telegram=telegram,
-            downloads=app.links,
-            house=house_of(app, clock=clock, streams=streams),
+            house=house_of(app, streams=streams),
             access=access,
             cors_origins=app.settings.access.cors_origins,
             trusted_proxies=app.settings.access.trusted_proxies,

@@ -122,7 +122,7 @@ async def installed(
         desk = MeteredDesk(tokens=app.relay_tokens, gate=app.gate, metering=app.metering)
         relay = Relay(desk=desk, models=app.models, calls=Calls(), clock=clock)
         development = app.payments if app.payments.is_development else None
-        house = house_of(app, clock=clock, streams=streams)
+        house = house_of(app, streams=streams)
         parts = Parts(
             ping=app.ping,
             relay=relay,

@@ -102,9 +102,8 @@ async def make_download_link(project_id: ProjectId, wanted: WantedLink, who: Rea
     project = await house.browser.project(user_id=who.user_id, project_id=project_id)
     if project.archive_key is None:
         raise NotDelivered
-    expires_at = house.clock.now() + timedelta(seconds=wanted.lifetime_seconds)
-    token = house.storage.signed_token(key=project.archive_key, expires_at=expires_at)
-    return DownloadLink(url=f"{house.public_url}/download/{token}", expires_at=expires_at)
+    lifetime = timedelta(seconds=wanted.lifetime_seconds)
+    return DownloadLink.model_validate(house.links.sign(key=project.archive_key, lifetime=lifetime))
 
 
 @router.get("/receipt", responses=problems(404))

@@ -8,10 +8,8 @@ from starlette.requests import Request
 
 from bottega.access.types import Scope
 from bottega.billing.payments.service import PaymentService
-from bottega.core.clock import Clock
 from bottega.db.transaction import Database
 from bottega.delivery.links import Links
-from bottega.delivery.storage import StorageService
 from bottega.entrypoints.http.api.streams import Streams
 from bottega.entrypoints.http.identity import Caller, caller
 from bottega.keys.encryption import Vault
@@ -33,16 +31,13 @@ class House:
     deletion: Deletion
     live: LiveEvents
     payments: PaymentService
-    storage: StorageService
     links: Links
     vault: Vault
-    clock: Clock
-    public_url: str
     currency: str
     streams: Streams
 
 
-def _house(request: Request) -> House:
+async def _house(request: Request) -> House:  # FastAPI would run a plain function in a thread
     house: House = request.app.state.house
     return house
 

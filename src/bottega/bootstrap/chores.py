@@ -1,0 +1,54 @@
+"""What is done again and again by whoever is there all day, and which messages this installation sends outside."""
+
+from bottega.access.housekeeping import Housekeeping
+from bottega.billing.auditor import Auditor
+from bottega.billing.payments.service import PaymentService
+from bottega.billing.reconcile import Reconciler
+from bottega.billing.relay import RelayTokens
+from bottega.bootstrap.app import Chore
+from bottega.config import Settings
+from bottega.core.clock import Clock
+from bottega.db.transaction import Database
+from bottega.orchestration.alerts import TARGET, MoneyWatch
+from bottega.orchestration.deeds import DeedsKept
+from bottega.orchestration.deleting import Deletion
+from bottega.orchestration.outbox import Postman, Sender
+from bottega.orchestration.webhook import AlertWebhook
+
+
+def all_chores(
+    settings: Settings,
+    *,
+    database: Database,
+    reconciler: Reconciler,
+    payments: PaymentService,
+    relay_tokens: RelayTokens,
+    deletion: Deletion,
+    clock: Clock,
+) -> tuple[Chore, ...]:
+    deeds, housekeeping = DeedsKept(database=database), Housekeeping(database=database)
+    return (
+        Chore(name="lost calls", every_seconds=60, work=reconciler.run),
+        Chore(name="lost webhooks", every_seconds=3600, work=payments.reconcile),
+        Chore(name="expired relay tokens", every_seconds=3600, work=relay_tokens.forget_expired),
+        Chore(name="old idempotency keys", every_seconds=3600, work=deeds.forget_old),
+        Chore(name="deleted projects", every_seconds=3600, work=deletion.finish),
+        Chore(name="old sign-ins", every_seconds=3600, work=housekeeping.forget_old),
+        *_message_chores(settings, database=database, clock=clock),
+    )
+
+
+def _message_chores(settings: Settings, *, database: Database, clock: Clock) -> tuple[Chore, ...]:
+    """Return what sends messages, and what looks for reasons to. What has no sender is kept."""
+    postman = Postman(database=database, senders=_senders(settings, clock=clock), clock=clock)
+    watch = MoneyWatch(database=database, auditor=Auditor(database=database))
+    return (
+        Chore(name="messages", every_seconds=5, work=postman.work),  # ends only when it fails
+        Chore(name="old messages", every_seconds=86_400, work=postman.tidy),
+        Chore(name="ledger audit", every_seconds=3600, work=watch.look),
+    )
+
+
+def _senders(settings: Settings, *, clock: Clock) -> dict[str, Sender]:
+    url = settings.alerts.alert_webhook_url
+    return {} if url is None else {TARGET: AlertWebhook(url=url.get_secret_value(), clock=clock)}
