@@ -6,6 +6,7 @@ keeps an empty row, because calls, holds and the ledger refer to it.
 """
 
 import asyncio
+import contextlib
 import shutil
 import uuid
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from bottega.projects import service as projects
 from bottega.projects.tables import Project
 from bottega.telemetry import metrics
 
-_EMPTIED = ""  # the description of a row that is kept; nobody's brief is empty
+_HAS_SOMETHING = Project.description != ""  # that of a row which is kept; nobody's brief is empty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +54,22 @@ class Deletion:
             metrics.orphaned(calls=lost)
         await self._remove(project_id)
 
+    async def delete_all(self, *, user_id: int) -> int:
+        """Delete every project of a person's and return how many there were, with those whose deletion was cut off."""
+        theirs = select(Project.id, Project.deleted_at).where(Project.user_id == user_id, _HAS_SOMETHING)
+        async with self.database.transaction() as session:
+            found = (await session.execute(theirs.order_by(Project.id))).all()
+        for project_id, deleted_at in found:
+            if deleted_at is None:
+                with contextlib.suppress(projects.UnknownProject):  # a twin was first
+                    await self.delete(user_id=user_id, project_id=project_id)
+            else:
+                await self._remove(project_id)
+        return len(found)
+
     async def finish(self) -> None:
         """Delete what is left of projects whose deletion was cut off."""
-        left = select(Project.id).where(Project.deleted_at.is_not(None), Project.description != _EMPTIED)
+        left = select(Project.id).where(Project.deleted_at.is_not(None), _HAS_SOMETHING)
         async with self.database.transaction() as session:
             begun = (await session.scalars(left.order_by(Project.deleted_at).limit(100))).all()
         for project_id in begun:

@@ -101,7 +101,7 @@ def house_of(app: App, *, wire: Wire, clock: Clock) -> House:
         database=app.database,
         orchestrator=app.orchestrator,
         payments=app.payments,
-        forgetting=Forgetting(database=app.database, storage=app.storage, repository_at=app.repositories.path),
+        forgetting=Forgetting(database=app.database, deletion=app.deletion),
         storage=app.storage,
         desk=Desk(voice=wire.voice),
         clock=clock,
