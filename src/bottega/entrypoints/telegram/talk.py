@@ -41,10 +41,9 @@ class Conversation:
     async def introduce(self) -> None:
         """Set the menu of commands, in every language and for all who speak none of them."""
         for language in (*languages(), None):
-            offered = (
-                one for one in words_for(language).people.commands() if commands.is_offered(self._house, one.name)
-            )
-            await self._house.desk.set_commands(language, {one.name: one.description for one in offered})
+            known = words_for(language).people.commands()
+            menu = {one.name: one.description for one in known if commands.is_offered(self._house, one.name)}
+            await self._house.desk.set_commands(language, menu)
 
     async def handle(self, incoming: Incoming) -> None:
         """Do what is asked, and answer."""
