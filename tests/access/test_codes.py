@@ -90,6 +90,16 @@ async def test_a_new_code_replaces_the_one_before(scene: Scene, make_user: MakeU
     assert await attempt(scene, second) == f"user {user.id}"
 
 
+async def test_of_codes_that_are_sent_at_once_one_is_good(scene: Scene, make_user: MakeUser) -> None:
+    user, ada = await make_user(), 2**62
+    await scene.execute("UPDATE users SET telegram_user_id = $1", ada)
+    issue, now = scene.access.codes.issue_on_telegram, scene.clock.now()
+    codes = await asyncio.gather(*(issue(telegram_user_id=ada, asked_at=now) for _ in range(MOST_TRIES - 1)))
+    outcomes = [await attempt(scene, code or "", address=f"192.0.2.{at}") for at, code in enumerate(codes)]
+    assert sorted(outcomes) == ["invalid_code"] * 3 + [f"user {user.id}"]
+    assert await issue(telegram_user_id=ada + 1, asked_at=now) is None
+
+
 async def test_a_code_of_one_person_is_none_of_another(scene: Scene, make_user: MakeUser) -> None:
     mine, other = await make_user(), await make_user()
     code = await scene.code(mine)

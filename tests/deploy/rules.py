@@ -53,6 +53,13 @@ def untagged(where: str, image: str) -> Iterator[str]:
         yield f"{where}: {image} has no fixed tag, or names a registry"
 
 
+def signs_in_elsewhere(processes: Names) -> Iterator[str]:
+    """See that who signs people in, and who gives them codes for it, has the secret of tokens; and nobody else."""
+    for name in sorted(processes):
+        if ("JWT_SECRET" in processes[name]) != (name in {"api", "bot"}):
+            yield f"{name} holds JWT_SECRET" if "JWT_SECRET" in processes[name] else f"{name} cannot sign anybody in"
+
+
 def too_much_for_the_sandbox(names: set[str]) -> Iterator[str]:
     allowed = {"POSTGRES_PASSWORD", "REDIS_URL", "API_KEY_ENCRYPTION_KEY"}  # this one is of its own and opens nothing
     for name in sorted((names & SECRETS) - allowed):

@@ -14,7 +14,7 @@ from tests.deploy import compose_rules as rules
 from tests.deploy import kubernetes_rules
 from tests.deploy.compose_rules import Compose
 from tests.deploy.conftest import DEPLOY, TOOLS, manifests, tool
-from tests.deploy.rules import OURS, Names, unknown_settings
+from tests.deploy.rules import OURS, Names, signs_in_elsewhere, unknown_settings
 
 pytestmark = pytest.mark.deploy
 
@@ -65,6 +65,16 @@ def test_the_sandbox_holds_no_key(compose: Compose, secrets: Names) -> None:
     assert list(rules.the_sandbox_service_holds_no_key(compose, secrets)) == [
         "the sandbox holds STORAGE_ACCESS_KEY_ID",
         "the sandbox holds STORAGE_SECRET_ACCESS_KEY",
+    ]
+
+
+def test_the_secret_of_tokens_is_with_the_api_and_the_bot_alone(compose: Compose, secrets: Names) -> None:
+    assert list(signs_in_elsewhere(rules.variables_of_services(compose, secrets))) == []
+    compose["services"]["bot"]["env_file"].remove("../secrets/access.env")
+    compose["services"]["worker"]["env_file"].append("../secrets/access.env")
+    assert list(signs_in_elsewhere(rules.variables_of_services(compose, secrets))) == [
+        "bot cannot sign anybody in",
+        "worker holds JWT_SECRET",
     ]
 
 

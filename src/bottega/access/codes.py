@@ -1,24 +1,28 @@
-"""Codes to sign in with: somebody whom another front end knows is given one there, and types it here.
+"""Codes to sign in with: somebody whom the bot knows is given one there, and types it here.
 
 A person has one code at a time; it lives five minutes, is used once, and dies of the fifth wrong try. An address that
 was wrong five times waits five minutes, whosever codes it tried. What is kept is a keyed hash, for eight characters can
 be guessed. The number before the dash says whose code it is, so that a wrong try counts against one person's alone.
+
+A code is made in the moment in which it is sent: no message that waits to be sent, or that was, holds one.
 """
 
 import hmac
 import re
 import secrets
+from datetime import datetime
 
 import structlog
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bottega.access.sign_in import Method, SignIns, Tokens
+from bottega.access.sign_in import AccountNotActive, Method, SignIns, Tokens
 from bottega.access.signing import TokenKeys
 from bottega.access.tables import SignInCode, WrongCode
 from bottega.core.errors import AppError
 from bottega.db.transaction import Database
+from bottega.users.tables import User
 
 LIFE_SECONDS = 5 * 60
 MOST_TRIES = 5
@@ -53,6 +57,22 @@ class Codes:
         self._database = database
         self._keys = keys
         self._sign_ins = sign_ins
+
+    async def check_may_ask(self, session: AsyncSession, *, user_id: int) -> None:
+        """Raise AccountNotActive for who may not sign in."""
+        if await session.scalar(select(User.id).where(User.id == user_id, User.status == "active")) is None:
+            raise AccountNotActive
+
+    async def issue_on_telegram(self, *, telegram_user_id: int, asked_at: datetime) -> str | None:
+        """Return a new code for whose private chat has this number, to be said there at once.
+
+        None for who may not sign in, for a chat that is nobody's own, and for a wish that is older than a code gets.
+        """
+        is_fresh = func.clock_timestamp() - asked_at < func.make_interval(0, 0, 0, 0, 0, 0, LIFE_SECONDS)
+        theirs = select(User.id).where(User.telegram_user_id == telegram_user_id, User.status == "active", is_fresh)
+        async with self._database.transaction() as session:
+            user_id = await session.scalar(theirs)
+            return None if user_id is None else await self.issue_code(session, user_id=user_id)
 
     async def issue_code(self, session: AsyncSession, *, user_id: int) -> str:
         """Return a person's new code, to be shown to them alone; an earlier one is worth nothing from now on."""

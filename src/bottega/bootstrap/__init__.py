@@ -1,6 +1,6 @@
 """The composition root: Settings in, a running App out. Every concrete class is chosen in this folder, nowhere else."""
 
-from bottega.bootstrap.access import open_access, open_token_keys
+from bottega.bootstrap.access import codes_of, open_access, open_token_keys
 from bottega.bootstrap.app import PACE, App, Chore, Listeners, Pace
 from bottega.bootstrap.driving import bells_for_workers, due_runs
 from bottega.bootstrap.home import HomeUnusable, database_url
@@ -19,6 +19,7 @@ __all__ = [
     "TracingUnavailable",
     "bells_for_workers",
     "choose_refiner",
+    "codes_of",
     "database_url",
     "due_runs",
     "open_access",

@@ -14,7 +14,7 @@ from bottega.access.sign_in import SignIns
 from bottega.access.signing import TokenKeys
 from bottega.billing.accounts import open_account
 from bottega.bootstrap.app import App
-from bottega.bootstrap.home import open_token_secrets
+from bottega.bootstrap.home import MissingTokenSecret, open_token_secrets
 from bottega.config import Settings
 from bottega.core.clock import Clock, SystemClock
 
@@ -48,6 +48,15 @@ async def open_access(app: App, *, clock: Clock | None = None) -> AsyncIterator[
         )
     finally:
         await limiter.close()
+
+
+def codes_of(app: App, *, clock: Clock) -> Codes | None:
+    """Return what makes codes to sign in with; None outside development without JWT_SECRET, where nobody signs in."""
+    try:
+        keys = open_token_keys(app.settings, clock=clock)
+    except MissingTokenSecret:
+        return None
+    return Codes(database=app.database, keys=keys, sign_ins=SignIns(database=app.database, keys=keys))
 
 
 def open_token_keys(settings: Settings, *, clock: Clock) -> TokenKeys:

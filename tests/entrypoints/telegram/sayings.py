@@ -313,6 +313,7 @@ KNOWN_CODES = (
     "project_cancelled",
     "invalid_limit",
     "account_inactive",
+    "account_not_active",
     "unknown_package",
     "payments_off",
     "payment_gateway_unavailable",
@@ -366,7 +367,12 @@ def _people() -> dict[str, Saying]:
         "people.deleted:none": lambda w, _: w.people.deleted(Deleted(projects=0, at=NOW)),
         "people.not_allowed": lambda w, _: w.people.not_allowed(person_id=123_456_789),
         "people.in_groups": lambda w, q: w.people.in_groups(name=q("bottega_bot")),
-        "people.only_in_private": lambda w, _: w.people.only_in_private(),
+        "people.only_in_private": lambda w, _: w.people.only_in_private(bot="bottega_bot"),
+        "people.login_code": lambda w, _: w.people.login_code(
+            "42-K7QM2XWP", address="https://bottega.example", minutes=5
+        ),
+        "people.login_too_late": lambda w, _: w.people.login_too_late(),
+        "people.login_only_in_private": lambda w, _: w.people.login_only_in_private(bot="bottega_bot"),
     }
 
 

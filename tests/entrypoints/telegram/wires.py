@@ -13,7 +13,7 @@ from bottega.core.clock import SystemClock
 from bottega.db.transaction import Database
 from bottega.delivery.storage import UnknownObject
 from bottega.entrypoints.telegram.api import BotApi
-from bottega.entrypoints.telegram.carrier import Carrier
+from bottega.entrypoints.telegram.carrier import Carrier, Codes
 from bottega.entrypoints.telegram.desk import Desk
 from bottega.entrypoints.telegram.pacing import Limit, Limits, Pacer
 from bottega.entrypoints.telegram.poller import Poller
@@ -145,6 +145,7 @@ async def wired(
     telegram: FakeTelegram | None = None,
     limits: Limits = IN_A_HURRY,
     clock: QuickClock | None = None,
+    codes: Codes | None = None,
     largest_file_bytes: int = 1000,
 ) -> AsyncIterator[Wires]:
     """Lend wires to a fake that, unless it is given, keeps no limits."""
@@ -153,7 +154,7 @@ async def wired(
         api = BotApi(token=TOKEN, base_url=telegram.url)
         voice = Voice(api=api, pacer=Pacer(clock=clock or SystemClock(), limits=limits))
         shelf, inbox = Shelf(), Inbox(database=database, source=SOURCE)
-        carrier = Carrier(voice=voice, archives=shelf, links=shelf, largest_file_bytes=largest_file_bytes)
+        carrier = Carrier(voice=voice, archives=shelf, links=shelf, codes=codes, largest_file_bytes=largest_file_bytes)
         try:
             yield Wires(
                 telegram=telegram,

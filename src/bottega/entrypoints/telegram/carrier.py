@@ -1,11 +1,14 @@
 """The outbox's way to Telegram: a row becomes one message, in its chat's turn.
 
 Whoever blocked the bot, and a chat that is gone, is refused for good. A pause that Telegram asks for is kept. A file
-that is too large for Telegram goes out as a link.
+that is too large for Telegram goes out as a link. A code to sign in is made in the moment in which it
+is sent; another attempt makes another, which replaces it, as its words say.
 """
 
 import html
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, Protocol
 
 import structlog
@@ -17,7 +20,7 @@ from bottega.entrypoints.telegram.api import markup
 from bottega.entrypoints.telegram.faults import Moved, Rejected, TooLarge
 from bottega.entrypoints.telegram.pieces import LONGEST_MESSAGE, pieces
 from bottega.entrypoints.telegram.saying import Voice, is_ours
-from bottega.entrypoints.telegram.sending import as_say
+from bottega.entrypoints.telegram.sending import CODE_HERE, as_say
 from bottega.entrypoints.telegram.types import Say
 from bottega.orchestration.outbox import Message, Refused
 
@@ -40,15 +43,28 @@ class Links(Protocol):
         ...
 
 
+class Codes(Protocol):
+    async def issue_on_telegram(self, *, telegram_user_id: int, asked_at: datetime) -> str | None:
+        """Return a new code for whose private chat has this number; None where they get none (any more)."""
+        ...
+
+
 class Carrier:
     """A `Sender` of the outbox."""
 
     def __init__(
-        self, *, voice: Voice, archives: Archives, links: Links, largest_file_bytes: int = LARGEST_FILE_BYTES
+        self,
+        *,
+        voice: Voice,
+        archives: Archives,
+        links: Links,
+        codes: Codes | None = None,
+        largest_file_bytes: int = LARGEST_FILE_BYTES,
     ) -> None:
         self._voice = voice
         self._archives = archives
         self._links = links
+        self._codes = codes
         self._largest_file_bytes = largest_file_bytes
 
     async def send(self, message: Message) -> None:
@@ -58,22 +74,30 @@ class Carrier:
             Later, Unreachable: it waits.
             Refused: it never arrives.
         """
-        chat_id, kept = int(message.recipient), message.payload
         try:
-            await self._send(chat_id, kept)
+            await self._send(int(message.recipient), message)
         except Moved as error:
-            await self._send(error.chat_id, kept)
+            await self._send(error.chat_id, message)
 
-    async def _send(self, chat_id: int, kept: Mapping[str, Any]) -> None:
+    async def _send(self, chat_id: int, message: Message) -> None:
+        kept = message.payload
         match kept["kind"]:
             case "say":
                 await self._voice.say(chat_id=chat_id, say=as_say(kept))
+            case "code":
+                say = await self._with_code(chat_id, kept, asked_at=message.posted_at)
+                await self._voice.say(chat_id=chat_id, say=say)
             case "document":
                 await self._send_document(chat_id, kept)
             case "invoice":
                 await self._send_invoice(chat_id, kept)
             case kind:
                 raise Refused(f"Nobody knows how to send a {kind!r}: another version of Bottega wrote it.")
+
+    async def _with_code(self, chat_id: int, kept: Mapping[str, Any], *, asked_at: datetime) -> Say:
+        codes, say = self._codes, as_say(kept)
+        code = None if codes is None else await codes.issue_on_telegram(telegram_user_id=chat_id, asked_at=asked_at)
+        return as_say(kept["instead"]) if code is None else replace(say, html=say.html.replace(CODE_HERE, code))
 
     async def _send_document(self, chat_id: int, kept: Mapping[str, Any]) -> None:
         try:

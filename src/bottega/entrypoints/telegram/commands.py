@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from bottega.billing import ledger
 from bottega.delivery.archive import slug
-from bottega.entrypoints.telegram import leaving, money, picture, speech
+from bottega.entrypoints.telegram import leaving, login, money, picture, speech
+from bottega.entrypoints.telegram.house import House
 from bottega.entrypoints.telegram.sending import post_document, post_say
 from bottega.entrypoints.telegram.turn import Turn
 from bottega.entrypoints.telegram.words.catalogue import languages
@@ -29,20 +30,27 @@ async def obey(turn: Turn, text: str) -> None:
     if name in _OPERATORS and turn.incoming.person.id in rules.operators:
         return await _OPERATORS[name](turn, arguments)
     if name in _PRIVATE and not turn.incoming.is_private:
-        return await turn.say(turn.words.people.only_in_private())
-    command = _COMMANDS.get(name)
+        return await turn.say(turn.words.people.only_in_private(bot=turn.house.bot_name))
+    command = _COMMANDS.get(name) if is_offered(turn.house, name) else None
     if command is None:
         return await turn.say(turn.words.people.unknown_command(name))
     return await command(turn, arguments)
+
+
+def is_offered(house: House, name: str) -> bool:
+    """Tell whether a command is of use in this installation."""
+    return name != "login" or house.codes is not None
 
 
 # -- people -------------------------------------------------------------------------------------------------------
 
 
 async def _start(turn: Turn, payload: str) -> None:
-    """Greet; a link to the bot may name a project of theirs, or `buy`."""
+    """Greet; a link to the bot may name a project of theirs, `buy` or `login`."""
     if payload == "buy" and turn.incoming.is_private:
         return await money.show_packages(turn)
+    if payload == "login" and is_offered(turn.house, payload):
+        return await login.give_code(turn)
     if (project_id := _as_id(payload)) is not None:
         return await show_status(turn, project_id=project_id)
     mine = await turn.house.orchestrator.projects(user_id=turn.user_id)
@@ -104,6 +112,10 @@ async def _pay_support(turn: Turn, _: str) -> None:
 
 async def _delete_my_data(turn: Turn, _: str) -> None:
     await leaving.ask(turn)
+
+
+async def _login(turn: Turn, _: str) -> None:
+    await login.give_code(turn)
 
 
 async def _credits(turn: Turn, _: str) -> None:
@@ -257,6 +269,7 @@ _COMMANDS: Mapping[str, Command] = {
     "cancel": _of_a_project(lambda turn, about: ask_to_cancel(turn, project_id=about)),
     "download": _of_a_project(lambda turn, about: download(turn, project_id=about)),
     "refine": _of_a_project(lambda turn, about: ask_what_to_change(turn, project_id=about)),
+    "login": _login,
     "settings": _settings,
     "language": _language,
     "terms": _terms,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from bottega.access.codes import Codes
 from bottega.billing.payments.service import PaymentService
 from bottega.billing.payments.telegram_stars import STARS
 from bottega.core.clock import Clock
@@ -22,11 +23,12 @@ class Rules:
     """Whom the bot lets in: everybody, or those of `allowed`, and the operators in any case.
 
     `initial_credits` are given to who comes first, as long as `free_credits_a_day` of the installation last (None:
-    always). `contact` is where the operator can be reached.
+    always). `contact` is where the operator can be reached, `public_url` where people sign in.
     """
 
     initial_credits: Decimal
     currency: str
+    public_url: str
     allowed: frozenset[int] = frozenset()
     operators: frozenset[int] = frozenset()
     free_credits_a_day: Decimal | None = None
@@ -40,6 +42,9 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
+    """`bot_name` is the bot's username. Without `codes` nobody signs in anywhere, and nobody is given one."""
+
+    bot_name: str
     database: Database
     orchestrator: ModelOrchestrator
     payments: PaymentService
@@ -48,6 +53,7 @@ class House:
     desk: Desk
     clock: Clock
     rules: Rules = field(repr=False)
+    codes: Codes | None
 
     def offers(self) -> Offers | None:
         """Return what can be bought here; None where nothing can."""

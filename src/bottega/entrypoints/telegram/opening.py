@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import structlog
 
-from bottega.bootstrap import App, Chore
+from bottega.bootstrap import App, Chore, codes_of
 from bottega.core.clock import Clock
 from bottega.core.errors import AppError
 from bottega.entrypoints.telegram.api import BotApi
@@ -98,6 +98,7 @@ def house_of(app: App, *, wire: Wire, clock: Clock) -> House:
     """Return what the conversation works with."""
     settings = app.settings
     return House(
+        bot_name=wire.me.username,
         database=app.database,
         orchestrator=app.orchestrator,
         payments=app.payments,
@@ -108,6 +109,7 @@ def house_of(app: App, *, wire: Wire, clock: Clock) -> House:
         rules=Rules(
             initial_credits=settings.billing.initial_credits,
             currency=settings.payments.payment_currency,
+            public_url=settings.http.public_url.rstrip("/"),
             allowed=frozenset(settings.telegram.telegram_allowed_user_ids),
             operators=frozenset(settings.telegram.telegram_admin_ids),
             free_credits_a_day=settings.billing.free_credits_per_day,
@@ -115,6 +117,7 @@ def house_of(app: App, *, wire: Wire, clock: Clock) -> House:
             signup_key=app.signup_key,
             models=tuple(str(model) for model in settings.models.implementers),
         ),
+        codes=codes_of(app, clock=clock),
     )
 
 
@@ -124,6 +127,8 @@ async def conversing(app: App, *, wire: Wire, clock: Clock) -> AsyncIterator[tup
     house = house_of(app, wire=wire, clock=clock)
     conversation, narrator = Conversation(house=house), Narrator(house=house)
     app.database.hear(narrator.hear)
+    if house.codes is None:
+        log.info("telegram.login.off", reason="JWT_SECRET is not set: nobody signs in here")
     await conversation.introduce()
     telling = Chore(name="what projects do", every_seconds=2, work=narrator.work)
     yield (*wire_chores(app, wire=wire, handler=conversation, clock=clock), telling)
@@ -141,7 +146,8 @@ def wire_chores(app: App, *, wire: Wire, handler: Handler, clock: Clock) -> tupl
         at_once=CHATS_AT_ONCE,
     )
     wire.inbox.hear(clerk.wake)
-    carrier = Carrier(voice=wire.voice, archives=app.storage, links=app.links)
+    codes = codes_of(app, clock=clock)
+    carrier = Carrier(voice=wire.voice, archives=app.storage, links=app.links, codes=codes)
     postman = Postman(database=app.database, senders={TARGET: carrier}, clock=clock, at_once=RECIPIENTS_AT_ONCE)
     hearing: tuple[Chore, ...] = ()
     if app.settings.telegram.webhook_address is None:

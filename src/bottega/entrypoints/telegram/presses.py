@@ -170,7 +170,7 @@ async def _act_on_settings(turn: Turn, press: Press) -> None:
 
 async def _act_on_the_account(turn: Turn, press: Press) -> None:
     if not turn.incoming.is_private:
-        return await turn.say(turn.words.people.only_in_private())
+        return await turn.say(turn.words.people.only_in_private(bot=turn.house.bot_name))
     match press:
         case buttons.ShowCredits():
             await money.show_credits(turn)

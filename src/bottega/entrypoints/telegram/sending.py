@@ -1,7 +1,8 @@
 """What goes to Telegram through the outbox: written by the transaction that makes it true, sent afterwards, in order.
 
 A text longer than a message becomes several rows, each with a key of its own: who is killed in the middle repeats none
-that is out. Whatever has no visible character is said as an ellipsis, for its keyboard's sake.
+that is out. Whatever has no visible character is said as an ellipsis, for its keyboard's sake. A code to sign in stands
+in no row: it is made when its message is sent.
 """
 
 import uuid
@@ -16,6 +17,7 @@ from bottega.orchestration import outbox
 
 TARGET = "telegram"
 LONGEST_CAPTION = 1024
+CODE_HERE = "{code}"
 LONGEST_TITLE, LONGEST_DESCRIPTION = 32, 255
 
 
@@ -26,6 +28,15 @@ async def post_say(session: AsyncSession, *, chat_id: int, say: Say, key: str) -
         keyboard = say.keyboard if number == len(parts) - 1 else ()
         payload = {"kind": "say", **as_json(Say(html=part, keyboard=keyboard))}
         await _post(session, chat_id=chat_id, payload=payload, key=f"{key}:{number}" if number else key)
+
+
+async def post_code(session: AsyncSession, *, chat_id: int, say: Say, instead: Say, key: str) -> None:
+    """Post a code to sign in, for whose private chat it is, which nobody knows before it is sent.
+
+    It will stand where `say` has CODE_HERE. `instead` is said where none can be given any more.
+    """
+    payload = {"kind": "code", "instead": as_json(instead), **as_json(say)}
+    await _post(session, chat_id=chat_id, payload=payload, key=key)
 
 
 async def post_document(

@@ -40,11 +40,10 @@ class Conversation:
 
     async def introduce(self) -> None:
         """Set the menu of commands, in every language and for all who speak none of them."""
-        for language in languages():
-            menu = {command.name: command.description for command in words_for(language).people.commands()}
+        for language in (*languages(), None):
+            known = words_for(language).people.commands()
+            menu = {one.name: one.description for one in known if commands.is_offered(self._house, one.name)}
             await self._house.desk.set_commands(language, menu)
-        menu = {command.name: command.description for command in words_for(None).people.commands()}
-        await self._house.desk.set_commands(None, menu)
 
     async def handle(self, incoming: Incoming) -> None:
         """Do what is asked, and answer."""

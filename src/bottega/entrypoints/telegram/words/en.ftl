@@ -108,6 +108,16 @@ not-allowed =
 in-groups =
     In a group I listen when you mention { $name } or reply to me. What is built here is paid by whoever asked for it.
 only-in-private = Credits, payments and your data are between the two of us: please write to me in a private chat.
+login-code =
+    🔑 Your code to sign in:
+
+    <code>{ $code }</code>
+
+    It works once, within { $minutes } minutes, at { $address } (programs: <code>POST /auth/code</code>). A code you were given before no longer works.
+
+    Give it to nobody, whoever asks: with it they are you, and your credits are theirs.
+login-too-late = You asked for a code to sign in, and I could not give it to you in time. /login gives you a new one.
+login-only-in-private = A code to sign in is for your eyes alone: please ask for it in our private chat.
 
 ## Languages, settings, rules
 
@@ -536,6 +546,7 @@ error-project-paused = The project is paused. Resume it first.
 error-project-cancelled = The project is stopped for good. You can begin a new one.
 error-invalid-limit = { $said }
 error-account-inactive = Your account is closed. Please ask whoever runs this bot.
+error-account-not-active = Your account is suspended and cannot sign in. Please ask whoever runs this bot.
 error-unknown-package = There is no such package any more. Please choose again.
 error-payments-off = Credits cannot be bought here. Please ask whoever runs this bot.
 error-payment-gateway-unavailable = The payment service does not answer at this moment. Nothing was charged; please try again in a few minutes.
@@ -578,6 +589,7 @@ button-credits = 💳 Credits
 button-history = 📜 History
 button-help = ❔ Help
 button-settings = ⚙️ Settings
+button-private-chat = 🔒 To the private chat
 button-language = 🌐 Language
 button-begin-anyway = Begin with it
 button-it-is-new = It is a new project
@@ -648,6 +660,7 @@ command-resume = Go on
 command-cancel = Stop for good
 command-download = Get the files so far
 command-refine = Change a file of a finished project
+command-login = Get a code to sign in
 command-settings = Language and your data
 command-language = Choose a language
 command-help = See how it works

@@ -104,6 +104,16 @@ not-allowed =
 in-groups =
     En un grupo escucho cuando mencionas a { $name } o me respondes. Lo que se construya aquí lo paga quien lo pidió.
 only-in-private = Los créditos, los pagos y tus datos quedan entre tú y yo: escríbeme en un chat privado.
+login-code =
+    🔑 Tu código para entrar:
+
+    <code>{ $code }</code>
+
+    Sirve una sola vez, durante { $minutes } minutos, en { $address } (programas: <code>POST /auth/code</code>). El código que tuvieras de antes ya no sirve.
+
+    No se lo des a nadie, te lo pida quien te lo pida: con él puede hacerse pasar por ti y gastar tus créditos.
+login-too-late = Pediste un código para entrar y no pude dártelo a tiempo. Con /login recibes uno nuevo.
+login-only-in-private = El código para entrar es solo para tus ojos: pídemelo en nuestro chat privado.
 
 ## Languages, settings, rules
 
@@ -532,6 +542,7 @@ error-project-paused = El proyecto está en pausa. Primero haz que siga.
 error-project-cancelled = El proyecto está detenido del todo. Puedes empezar uno nuevo.
 error-invalid-limit = Ese límite no vale. <i>{ $said }</i>
 error-account-inactive = Tu cuenta está cerrada. Pregunta a quien lleva este bot.
+error-account-not-active = Tu cuenta está suspendida y no puede entrar. Pregunta a quien lleva este bot.
 error-unknown-package = Ese paquete ya no existe. Elige otra vez.
 error-payments-off = Aquí no se pueden comprar créditos. Pregunta a quien lleva este bot.
 error-payment-gateway-unavailable = El servicio de pagos no responde ahora mismo. No se ha cobrado nada; inténtalo otra vez en unos minutos.
@@ -574,6 +585,7 @@ button-credits = 💳 Créditos
 button-history = 📜 Historial
 button-help = ❔ Ayuda
 button-settings = ⚙️ Ajustes
+button-private-chat = 🔒 Ir al chat privado
 button-language = 🌐 Idioma
 button-begin-anyway = Empezar con eso
 button-it-is-new = Es un proyecto nuevo
@@ -644,6 +656,7 @@ command-resume = Seguir
 command-cancel = Parar del todo
 command-download = Recibir los archivos hasta ahora
 command-refine = Cambiar un archivo de un proyecto terminado
+command-login = Recibir un código para entrar
 command-settings = El idioma y tus datos
 command-language = Elegir un idioma
 command-help = Ver cómo funciona

@@ -24,6 +24,7 @@ COMMANDS = (
     "cancel",
     "download",
     "refine",
+    "login",
     "settings",
     "language",
     "help",
@@ -184,9 +185,21 @@ class PeopleWords:
         """Say how to speak to the bot in a group. `name` is the bot's username."""
         return self._voice.say("in-groups", name=f"@{name}")
 
-    def only_in_private(self) -> Say:
-        """Say that this is spoken of in a chat of two only: credits, payments, data."""
-        return self._voice.say("only-in-private")
+    def only_in_private(self, *, bot: str) -> Say:
+        """Say that this is spoken of in a chat of two only: credits, payments, data. `bot` is its username."""
+        return self._voice.say("only-in-private", self._private_chat(f"https://t.me/{bot}"))
+
+    def login_code(self, code: str, *, address: str, minutes: int) -> Say:
+        """Give a code to sign in with; `address` is where this installation is reached."""
+        return self._voice.say("login-code", code=code, address=address, minutes=minutes)
+
+    def login_too_late(self) -> Say:
+        """Say that a code was asked for and not given."""
+        return self._voice.say("login-too-late")
+
+    def login_only_in_private(self, *, bot: str) -> Say:
+        """Say that a code is given in a chat of two only, and lead there to get it."""
+        return self._voice.say("login-only-in-private", self._private_chat(f"https://t.me/{bot}?start=login"))
 
     def _examples(self) -> Keyboard:
         return in_rows(
@@ -205,6 +218,9 @@ class PeopleWords:
 
     def _help(self) -> Button:
         return self._voice.button("button-help", buttons.ShowHelp())
+
+    def _private_chat(self, url: str) -> Keyboard:
+        return in_rows([self._voice.link("button-private-chat", url)])
 
     def _settings_button(self) -> Button:
         return self._voice.button("button-settings", buttons.ShowSettings())
