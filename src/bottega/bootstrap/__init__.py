@@ -2,6 +2,7 @@
 
 from bottega.bootstrap.access import codes_of, open_access, open_token_keys
 from bottega.bootstrap.app import PACE, App, Chore, Listeners, Pace
+from bottega.bootstrap.chores import chores_of
 from bottega.bootstrap.driving import bells_for_workers, due_runs
 from bottega.bootstrap.home import HomeUnusable, database_url
 from bottega.bootstrap.observing import TracingUnavailable, serving_metrics
@@ -19,6 +20,7 @@ __all__ = [
     "TracingUnavailable",
     "bells_for_workers",
     "choose_refiner",
+    "chores_of",
     "codes_of",
     "database_url",
     "due_runs",

@@ -90,7 +90,6 @@ class App:
     gate: ProjectGate
     bellringer: Bellringer
     going_on: Chore
-    chores: tuple[Chore, ...]
     vault: Vault
 
     async def ping(self) -> None:

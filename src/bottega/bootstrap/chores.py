@@ -2,39 +2,27 @@
 
 from bottega.access.housekeeping import Housekeeping
 from bottega.billing.auditor import Auditor
-from bottega.billing.payments.service import PaymentService
-from bottega.billing.reconcile import Reconciler
-from bottega.billing.relay import RelayTokens
-from bottega.bootstrap.app import Chore
+from bottega.bootstrap.app import App, Chore
 from bottega.config import Settings
 from bottega.core.clock import Clock
 from bottega.db.transaction import Database
 from bottega.orchestration.alerts import TARGET, MoneyWatch
 from bottega.orchestration.deeds import DeedsKept
-from bottega.orchestration.deleting import Deletion
 from bottega.orchestration.outbox import Postman, Sender
 from bottega.orchestration.webhook import AlertWebhook
 
 
-def all_chores(
-    settings: Settings,
-    *,
-    database: Database,
-    reconciler: Reconciler,
-    payments: PaymentService,
-    relay_tokens: RelayTokens,
-    deletion: Deletion,
-    clock: Clock,
-) -> tuple[Chore, ...]:
-    deeds, housekeeping = DeedsKept(database=database), Housekeeping(database=database)
+def chores_of(app: App, *, clock: Clock) -> tuple[Chore, ...]:
+    """Return what a process that is there all day does besides driving runs."""
+    deeds, housekeeping = DeedsKept(database=app.database), Housekeeping(database=app.database)
     return (
-        Chore(name="lost calls", every_seconds=60, work=reconciler.run),
-        Chore(name="lost webhooks", every_seconds=3600, work=payments.reconcile),
-        Chore(name="expired relay tokens", every_seconds=3600, work=relay_tokens.forget_expired),
+        Chore(name="lost calls", every_seconds=60, work=app.reconciler.run),
+        Chore(name="lost webhooks", every_seconds=3600, work=app.payments.reconcile),
+        Chore(name="expired relay tokens", every_seconds=3600, work=app.relay_tokens.forget_expired),
         Chore(name="old idempotency keys", every_seconds=3600, work=deeds.forget_old),
-        Chore(name="deleted projects", every_seconds=3600, work=deletion.finish),
+        Chore(name="deleted projects", every_seconds=3600, work=app.deletion.finish),
         Chore(name="old sign-ins", every_seconds=3600, work=housekeeping.forget_old),
-        *_message_chores(settings, database=database, clock=clock),
+        *_message_chores(app.settings, database=app.database, clock=clock),
     )
 
 

@@ -16,7 +16,6 @@ from bottega.billing.reconcile import Bills, NoBills, Reconciler
 from bottega.billing.relay import RelayTokens
 from bottega.billing.types import Terms
 from bottega.bootstrap.app import PACE, App, Listeners, Pace, Repositories
-from bottega.bootstrap.chores import all_chores
 from bottega.bootstrap.driving import broker_bell, drive_runs
 from bottega.bootstrap.home import database_url, make_home, open_links, open_storage, open_vault, signup_keys
 from bottega.bootstrap.meanwhile import meanwhile
@@ -168,15 +167,6 @@ async def _assemble(
         relay_tokens=relay_tokens,
         gate=ProjectGate(database=database),
         vault=open_vault(settings),
-        chores=all_chores(
-            settings,
-            database=database,
-            reconciler=reconciler,
-            payments=payments,
-            relay_tokens=relay_tokens,
-            deletion=deletion,
-            clock=clock,
-        ),
     )
 
 

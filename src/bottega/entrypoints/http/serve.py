@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import click
 
-from bottega.bootstrap import App, open_access, open_app, serving_metrics
+from bottega.bootstrap import App, chores_of, open_access, open_app, serving_metrics
 from bottega.config import Settings
 from bottega.core.clock import Clock, SystemClock
 from bottega.core.log import configure_logging
@@ -86,7 +86,7 @@ async def serving_app(
     async with (
         telegram_webhook(app) as telegram,
         open_access(app, clock=clock) as access,
-        doing((app.going_on, *app.chores), clock=clock),
+        doing((app.going_on, *chores_of(app, clock=clock)), clock=clock),
     ):
         parts = Parts(
             ping=app.ping,

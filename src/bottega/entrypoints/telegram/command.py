@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from bottega.bootstrap import App, open_app, serving_metrics
+from bottega.bootstrap import App, chores_of, open_app, serving_metrics
 from bottega.config import Settings
 from bottega.core.clock import Clock, SystemClock
 from bottega.core.errors import AppError
@@ -77,7 +77,7 @@ async def talking(app: App, *, wire: Wire, clock: Clock) -> AsyncIterator[None]:
     async with (
         _listening(app, wire=wire),
         conversing(app, wire=wire, clock=clock) as chores,
-        doing((app.going_on, *chores, *app.chores), clock=clock),
+        doing((app.going_on, *chores, *chores_of(app, clock=clock)), clock=clock),
     ):
         await register_webhook(app, wire=wire, clock=clock)
         yield

@@ -4,7 +4,7 @@ import asyncio
 
 import click
 
-from bottega.bootstrap import due_runs, open_app, serving_metrics
+from bottega.bootstrap import chores_of, due_runs, open_app, serving_metrics
 from bottega.config import Settings
 from bottega.core.clock import SystemClock
 from bottega.core.log import configure_logging
@@ -52,7 +52,7 @@ async def _patrol(settings: Settings) -> None:
         open_app(settings, model_server=relay) as app,
         beating(settings.runner.heartbeat_file),
         serving_metrics(app),
-        doing((due_runs(settings, app.runner), *app.chores), clock=SystemClock()),
+        doing((due_runs(settings, app.runner), *chores_of(app, clock=SystemClock())), clock=SystemClock()),
     ):
         click.echo("Driving whatever is due; Ctrl-C stops it.")
         await told_to_stop()
