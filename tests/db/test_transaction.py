@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from bottega.db.transaction import Database, transaction_open
+from bottega.db.transaction import Autocommit, Database, transaction_open
 
 
 async def test_an_error_does_not_repeat_what_was_to_be_written(database: Database) -> None:
@@ -78,3 +78,35 @@ async def test_a_server_that_refuses_a_connection_in_its_own_words_is_a_database
     with pytest.raises(SQLAlchemyError):
         await database.aside.execute(text("SELECT 1"), {})
     await database.close()
+
+
+async def _backend(at: Autocommit) -> int:
+    return int((await at.execute(text("SELECT pg_backend_pid()"), {})).scalar_one())
+
+
+async def test_single_statements_keep_a_connection_at_hand(database: Database) -> None:
+    assert len({await _backend(database.autocommit) for _ in range(20)}) == 1
+    pids = await asyncio.gather(*(_backend(database.autocommit) for _ in range(20)))
+    assert len(set(pids)) <= 10
+    async with database.transaction() as session:  # what is at hand takes nothing away from sessions
+        await session.execute(text("SELECT 1"))
+
+
+async def test_a_connection_that_was_lost_at_hand_is_not_lent_again(database: Database, database_url: str) -> None:
+    other = Database(url=database_url)
+    lost = await _backend(other.autocommit)
+    async with database.transaction() as session:
+        await session.execute(text("SELECT pg_terminate_backend(CAST(:pid AS int))"), {"pid": lost})
+    await asyncio.sleep(0.2)  # the end has arrived
+    assert await _backend(other.autocommit) != lost
+    await other.close()
+
+
+async def test_a_connection_given_back_after_the_end_is_closed(database_url: str) -> None:
+    late = Database(url=database_url)
+    slow = asyncio.create_task(late.autocommit.execute(text("SELECT pg_sleep(0.2)"), {}))
+    await asyncio.sleep(0.05)
+    await late.autocommit.close()
+    await slow
+    assert late.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    await late.close()

@@ -2,47 +2,20 @@
 
 import asyncio
 import uuid
-from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, text
 from tests.database import MakeUser
+from tests.orchestration.conftest import set_run, start
 
-from bottega.billing.quote import Quote, SizedTask
 from bottega.db.transaction import Database
 from bottega.orchestration.deeds import BadIdempotencyKey, DeedsKept
 from bottega.orchestration.orchestrator import ModelOrchestrator, NothingToDo
 from bottega.orchestration.state import RunState
 from bottega.orchestration.tables import Deed, Run, RunEvent
-from bottega.projects.repository import ProjectRepository
 from bottega.projects.tables import Conversation, Project, Question
 from bottega.users.tables import User
-
-BRIEF = "A command line tool that counts the words of a text"
-
-
-@pytest.fixture
-def engine(database: Database) -> ModelOrchestrator:
-    def no_repository(project_id: uuid.UUID) -> ProjectRepository:
-        raise AssertionError(project_id)
-
-    async def no_quote(tasks: Sequence[SizedTask]) -> Quote:
-        raise AssertionError(tasks)
-
-    return ModelOrchestrator(
-        database=database,
-        rungs=2,
-        repository=no_repository,
-        credit_value_usd=Decimal("0.01"),
-        minimum_credits=Decimal(1),
-        quote=no_quote,
-    )
-
-
-@pytest.fixture
-async def user(make_user: MakeUser) -> User:
-    return await make_user()
 
 
 async def count(database: Database, what: type) -> int:
@@ -50,20 +23,9 @@ async def count(database: Database, what: type) -> int:
         return (await session.execute(select(func.count()).select_from(what))).scalar_one()
 
 
-async def set_run(database: Database, project_id: uuid.UUID, *, status: str | None = None, **columns: object) -> None:
-    async with database.transaction() as session:
-        await session.execute(update(Run).where(Run.project_id == project_id).values(**columns))
-        if status is not None:
-            await session.execute(update(Project).where(Project.id == project_id).values(status=status))
-
-
 async def wait_for_a_go(database: Database, project_id: uuid.UUID) -> None:
     waiting = {"phase": "approve", "state": "waiting", "stop_code": "approval"}
     await set_run(database, project_id, status="awaiting_approval", **waiting)
-
-
-async def start(engine: ModelOrchestrator, user: User, *, key: str | None) -> uuid.UUID:
-    return await engine.start_project(user_id=user.id, channel="test", brief=BRIEF, idempotency_key=key)
 
 
 async def test_a_project_is_started_once_for_a_key(database: Database, engine: ModelOrchestrator, user: User) -> None:

@@ -222,6 +222,7 @@ class Autocommit:
             await greenlet_spawn(pooled.close)
 
     async def close(self) -> None:
+        self._most_at_hand = 0  # whoever is late gives theirs back to the pool
         while self._at_hand:
             await greenlet_spawn(self._at_hand.pop().close)
 

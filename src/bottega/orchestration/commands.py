@@ -78,6 +78,8 @@ class Commands:
         """Do what a message means."""
         scene = None if project_id is None else await _scene(session, by=by, project_id=project_id)
         match messages.understand(text, scene):
+            case Begin() if project_id is not None:
+                raise NothingToDo("The project is finished. Begin another with a brief of its own.")
             case Begin():
                 return await self.start_project(session, by=by, brief=text)
             case Implement(task_number=number, project_id=named):

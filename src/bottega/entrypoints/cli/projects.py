@@ -13,8 +13,6 @@ from bottega.config import Settings
 from bottega.core.money import show_credits
 from bottega.entrypoints.cli import delivery, words
 from bottega.entrypoints.cli.running import fail, local_username, parse_project_id, run_app
-from bottega.orchestration.messages import named
-from bottega.orchestration.orchestrator import NothingToDo
 from bottega.orchestration.standing import Status
 from bottega.orchestration.state import StopCode
 
@@ -102,10 +100,6 @@ def say(project: str, message: str) -> None:
 
     async def work(app: App) -> Status:
         user_id = await app.local_user(local_username())
-        before = await app.orchestrator.status(user_id=user_id, project_id=project_id)
-        is_finished = before.state is None or before.state.is_final
-        if is_finished and named(message) is None:
-            raise NothingToDo('The project is finished. Begin another with: bottega build "..."')
         await app.orchestrator.handle_message(user_id=user_id, channel="cli", text=message, project_id=project_id)
         return await app.orchestrator.status(user_id=user_id, project_id=project_id)
 
