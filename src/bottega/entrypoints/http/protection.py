@@ -1,4 +1,9 @@
-"""What every request gets: an id of ours, headers that give nothing away, and an error that is said once and kindly."""
+"""What every request gets: an id of ours, headers that give nothing away, and an error that is said once and kindly.
+
+A request that a proxy before us may have understood in another way goes no further: one of two lengths, where the proxy
+may take for the next request what we took for a body; and a path with an encoded slash, which is a name to one of us and
+a folder to the other.
+"""
 
 import uuid
 from collections.abc import Mapping
@@ -10,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bottega.core.clock import Clock
-from bottega.entrypoints.http.problems import problem
+from bottega.entrypoints.http.problems import SENTENCES, problem
 
 log = structlog.get_logger()
 
@@ -57,7 +62,7 @@ class Protection:
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await self._app(scope, receive, guarded)
+                await _answer_of(self._app, scope, request_id=request_id)(scope, receive, guarded)
             except Exception:  # the edge: one kind sentence, and the rest in the log
                 error_id = uuid.uuid4().hex[:12]
                 log.exception("http.failed", error_id=error_id, method=scope["method"], path=_path(scope))
@@ -65,6 +70,17 @@ class Protection:
                     await _unexpected(error_id, request_id=request_id)(scope, receive, guarded)
             elapsed_ms = round((self._clock.monotonic() - began) * 1000)
             log.info("http.request", method=scope["method"], path=_path(scope), status=status, elapsed_ms=elapsed_ms)
+
+
+def _answer_of(app: ASGIApp, scope: Scope, *, request_id: str) -> ASGIApp:
+    """Return what answers a request: the application, where there are no two ways to read it."""
+    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}:
+        detail = "Say how long the body is in one way: Content-Length, or Transfer-Encoding."
+        close = {"Connection": "close"}
+        return problem(status=400, code="ambiguous_length", detail=detail, request_id=request_id, headers=close)
+    if b"%2f" in bytes(scope["raw_path"]).lower():
+        return problem(status=404, code="not_found", detail=SENTENCES[404], request_id=request_id)
+    return app
 
 
 def answer_with(request: Request, name: str, value: str) -> None:
