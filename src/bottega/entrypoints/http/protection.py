@@ -1,8 +1,8 @@
 """What every request gets: an id of ours, headers that give nothing away, and an error that is said once and kindly.
 
-A request that a proxy before us may have understood in another way goes no further: one of two lengths, where the proxy
-may take for the next request what we took for a body; and a path with an encoded slash, which is a name to one of us and
-a folder to the other.
+A request that a proxy before us may have understood in another way goes no further: one of two lengths, where it may
+take for the next request what we took for a body; and a path with an encoded slash, a name to one of us and a folder to
+the other.
 """
 
 import uuid
