@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bottega.core.clock import Clock
+from bottega.db.transaction import is_out_of_reach
 from bottega.entrypoints.http.problems import SENTENCES, problem
 
 log = structlog.get_logger()
@@ -28,6 +29,8 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
 }
 LONGEST_LOGGED = 200
+AWAY_SECONDS = 5
+_AWAY = "The database cannot be reached. Try again in a moment: with the same Idempotency-Key nothing is done twice."
 _ANSWER_HEADERS = "bottega.answer_headers"
 
 
@@ -63,11 +66,10 @@ class Protection:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await _answer_of(self._app, scope, request_id=request_id)(scope, receive, guarded)
-            except Exception:  # the edge: one kind sentence, and the rest in the log
-                error_id = uuid.uuid4().hex[:12]
-                log.exception("http.failed", error_id=error_id, method=scope["method"], path=_path(scope))
+            except Exception as error:  # noqa: BLE001  # the edge: one kind sentence, and the rest in the log
+                answer = _failed(error, scope, request_id=request_id)
                 if not status:
-                    await _unexpected(error_id, request_id=request_id)(scope, receive, guarded)
+                    await answer(scope, receive, guarded)
             elapsed_ms = round((self._clock.monotonic() - began) * 1000)
             log.info("http.request", method=scope["method"], path=_path(scope), status=status, elapsed_ms=elapsed_ms)
 
@@ -93,6 +95,18 @@ def _path(scope: Scope) -> str:
     return bytes(scope["raw_path"])[:LONGEST_LOGGED].decode("ascii", "backslashreplace")
 
 
-def _unexpected(error_id: str, *, request_id: str) -> Response:
+def _failed(error: Exception, scope: Scope, *, request_id: str) -> Response:
+    """Log what nobody foresaw, and return what is said of it."""
+    if is_out_of_reach(error):  # known, and true of every request: no trace for each
+        log.warning("http.database_away", reason=type(error.__cause__ or error).__name__)
+        return problem(
+            status=503,
+            code="database_away",
+            detail=_AWAY,
+            request_id=request_id,
+            headers={"Retry-After": str(AWAY_SECONDS)},
+        )
+    error_id = uuid.uuid4().hex[:12]
+    log.error("http.failed", error_id=error_id, method=scope["method"], path=_path(scope), exc_info=error)
     sentence = f"Something went wrong on our side (error {error_id})."
     return problem(status=500, code="internal_error", detail=sentence, request_id=request_id)
