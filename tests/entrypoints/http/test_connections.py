@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
@@ -52,6 +52,8 @@ class Wire:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Street:
     port: int
+    begun: asyncio.Event
+    stop: Callable[[], Awaitable[None]]
 
     @contextlib.asynccontextmanager
     async def wire(self) -> AsyncIterator[Wire]:
@@ -67,15 +69,22 @@ class Street:
 @contextlib.asynccontextmanager
 async def street(allowed: Patience) -> AsyncIterator[Street]:
     relay = Relay(desk=Nobody(), models=(), calls=Calls(), clock=SystemClock())
-    app = create_app(Parts(ping=nothing, relay=relay))
-    _add_slow_and_large(app)
+    app, begun = create_app(Parts(ping=nothing, relay=relay)), asyncio.Event()
+    _add_slow_and_large(app, begun=begun)
     at = listen(host="127.0.0.1", port=0)
     port = at.getsockname()[1]
-    async with serving(app, at=at, grace_seconds=1, connection=connections(allowed)):
-        yield Street(port=port)
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(serving(app, at=at, grace_seconds=1, connection=connections(allowed)))
+        yield Street(port=port, begun=begun, stop=stack.aclose)
 
 
-def _add_slow_and_large(app: FastAPI) -> None:
+def _add_slow_and_large(app: FastAPI, *, begun: asyncio.Event) -> None:
+    @app.get("/endless", response_model=None)
+    async def endless() -> Response:
+        begun.set()
+        await asyncio.Event().wait()
+        return Response()
+
     @app.get("/slow", response_model=None)
     async def slow() -> Response:
         await asyncio.sleep(0.5)
@@ -172,3 +181,16 @@ def test_a_process_keeps_files_for_itself(monkeypatch: pytest.MonkeyPatch) -> No
     for files, most in ((1024, 1024 - KEPT_BACK), (200, 100), (2**20, 2**20 - KEPT_BACK)):
         monkeypatch.setattr("resource.getrlimit", lambda _, files=files: (files, files))
         assert patience().connections == most
+
+
+async def test_what_is_cut_off_by_a_stop_is_told_so() -> None:
+    async with street(Patience(connections=3)) as here, here.wire() as late:
+        late.writer.write(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.wait_for(here.begun.wait(), timeout=5)
+        with capture_logs() as logged:
+            await here.stop()
+        head, _, body = (await asyncio.wait_for(late.reader.read(), timeout=5)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"x-request-id: " in head.lower()
+    assert json.loads(body)["code"] == "stopping"
+    assert [line["event"] for line in logged] == ["http.cut_off", "http.request"]

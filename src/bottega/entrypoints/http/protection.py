@@ -5,6 +5,7 @@ take for the next request what we took for a body; and a path with an encoded sl
 the other.
 """
 
+import asyncio
 import uuid
 from collections.abc import Mapping
 
@@ -30,6 +31,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
 }
 LONGEST_LOGGED = 200
 AWAY_SECONDS = 5
+_STOPPING = "The server is stopping. Send it again: with the same Idempotency-Key nothing is done twice."
 _AWAY = "The database cannot be reached. Try again in a moment: with the same Idempotency-Key nothing is done twice."
 _ANSWER_HEADERS = "bottega.answer_headers"
 
@@ -66,6 +68,10 @@ class Protection:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await _answer_of(self._app, scope, request_id=request_id)(scope, receive, guarded)
+            except asyncio.CancelledError:  # the server stops, and its grace is over: nobody waits for this task
+                log.warning("http.cut_off", method=scope["method"], path=_path(scope))
+                if not status:
+                    await _stopping(request_id)(scope, receive, guarded)
             except Exception as error:  # noqa: BLE001  # the edge: one kind sentence, and the rest in the log
                 answer = _failed(error, scope, request_id=request_id)
                 if not status:
@@ -93,6 +99,11 @@ def answer_with(request: Request, name: str, value: str) -> None:
 def _path(scope: Scope) -> str:
     """Return the path as it came over the wire: decoded, it could hold lines of its own."""
     return bytes(scope["raw_path"])[:LONGEST_LOGGED].decode("ascii", "backslashreplace")
+
+
+def _stopping(request_id: str) -> Response:
+    headers = {"Retry-After": str(AWAY_SECONDS), "Connection": "close"}
+    return problem(status=503, code="stopping", detail=_STOPPING, request_id=request_id, headers=headers)
 
 
 def _failed(error: Exception, scope: Scope, *, request_id: str) -> Response:
