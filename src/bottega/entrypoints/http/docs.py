@@ -34,11 +34,11 @@ TOKEN=$(bottega token create laptop)     # --scope for what else it is to do: bo
 api() {{ curl -sS -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" "$@"; }}
 URL=http://127.0.0.1:8080
 
-api -H "Idempotency-Key: first" $URL/v1/projects \
+api -H "Idempotency-Key: first" $URL/v1/projects \\
   -d '{{"brief": "A command line tool that counts words, tested, standard library only."}}'
 PROJECT=...                              # `id` of the answer
 
-api $URL/orchestrate/run-loop -d "{{\"project_id\": \"$PROJECT\"}}"
+api $URL/orchestrate/run-loop -d '{{"project_id": "'$PROJECT'"}}'
 ```
 
 Call the run loop again and again: it waits up to 25 seconds for what comes next, and says `completed` at the end. The
@@ -50,8 +50,8 @@ api $URL/v1/projects/$PROJECT/answers -d '{{"answers": [{{"question_id": "...", 
 ```
 
 Then it plans, and says how many tasks for how many credits. Calling it once more is the go to that plan and its price
-(as is `POST .../plan/approve`); look at `GET .../tasks` before. 402 says that credits are missing, and any other 409 what
-is wanted. Meanwhile, in another terminal, and at the end:
+(as is `POST .../plan/approve`); look at `GET .../tasks` before. 402 says that credits are missing, and any other 409
+what is wanted. Meanwhile, in another terminal, and at the end:
 
 ```sh
 api -N "$URL/v1/projects/$PROJECT/events?until_end=true"
