@@ -4,9 +4,10 @@ import asyncio
 import socket
 from collections.abc import Awaitable
 
+import asyncpg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from bottega.db.transaction import Database, is_out_of_reach, transaction_open
 
@@ -39,6 +40,7 @@ async def test_a_database_that_is_away_is_told_from_our_mistakes(database_url: s
     for sql in ("SELECT 1 / 0", "SELECT * FROM nowhere", "INSERT INTO users (id) VALUES (NULL)"):
         assert not is_out_of_reach(await failure(execute(sql)))
     assert not is_out_of_reach(await failure(execute("SELECT CAST(:number AS integer)", number="x")))
+    assert not is_out_of_reach(await failure(execute("SELECT CAST(:number AS integer)")))
     assert is_out_of_reach(await failure(execute("SELECT pg_terminate_backend(pg_backend_pid())")))
     await execute("SELECT 1")
     await database.close()
@@ -46,6 +48,12 @@ async def test_a_database_that_is_away_is_told_from_our_mistakes(database_url: s
         nowhere = Database(url=f"postgresql+asyncpg://a@127.0.0.1:{taken.getsockname()[1]}/a")
     assert is_out_of_reach(await failure(execute("SELECT 1", nowhere)))
     await nowhere.close()
+
+
+def test_a_server_that_is_starting_or_full_is_away() -> None:
+    for error in (asyncpg.CannotConnectNowError(), asyncpg.TooManyConnectionsError(), asyncpg.AdminShutdownError()):
+        assert is_out_of_reach(DBAPIError("SELECT 1", None, error))
+    assert not is_out_of_reach(DBAPIError("SELECT 1", None, asyncpg.UniqueViolationError()))
 
 
 def test_other_errors_are_none_of_the_databases() -> None:

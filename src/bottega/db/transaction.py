@@ -56,8 +56,12 @@ def is_conflict(error: Exception) -> bool:
 def is_out_of_reach(error: BaseException) -> bool:
     """Tell whether something failed only because the database does not answer, or no longer does."""
     if isinstance(error, DBAPIError):
-        is_lost = error.connection_invalidated and not isinstance(error.__cause__, ValueError)  # which are our mistakes
-        return is_lost or str(getattr(error.orig, "sqlstate", None) or "")[:4] in _AWAY
+        is_ours = isinstance(
+            error.__cause__, (LookupError, TypeError, ValueError)
+        )  # a parameter that is missing, or odd
+        return (error.connection_invalidated and not is_ours) or str(getattr(error.orig, "sqlstate", None) or "")[
+            :4
+        ] in _AWAY
     if isinstance(error, TimeoutError):  # of the pool
         return True
     return isinstance(error, OSError) and any(
