@@ -4,6 +4,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import asyncpg
 import pytest
 from tests.database import connected, sibling
 from tests.db.conftest import server_pid, start_client
@@ -145,6 +146,32 @@ async def test_starting_again_brings_a_killed_server_back(home: Path, postgres: 
     os.kill(server_pid(home), signal.SIGKILL)
     assert await server.start() == url
     assert await server.stop()
+
+
+async def test_a_killed_server_comes_back_while_it_is_used(
+    home: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bottega.db.embedded.LOOK_SECONDS", 0.02)
+    server = postgres()
+    url = await server.start()
+    keeping = asyncio.create_task(server.keep())
+    killed = server_pid(home)
+    os.kill(killed, signal.SIGKILL)
+    async with asyncio.timeout(20):
+        while not await answers(url) or server_pid(home) == killed:  # noqa: ASYNC110  # nobody tells when it is back
+            await asyncio.sleep(0.02)
+    assert server_pid(home) != killed
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    assert await server.stop()
+
+
+async def answers(url: str) -> bool:
+    try:
+        async with connected(url):
+            return True
+    except (OSError, asyncpg.PostgresError):
+        return False
 
 
 async def test_a_stale_pid_that_now_is_another_process_does_not_matter(

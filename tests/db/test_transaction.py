@@ -1,12 +1,15 @@
 """What the database's edge tells, and what it keeps to itself."""
 
 import asyncio
+import socket
+from collections.abc import Awaitable
 
+import asyncpg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from bottega.db.transaction import Autocommit, Database, transaction_open
+from bottega.db.transaction import Autocommit, Database, is_out_of_reach, transaction_open
 
 
 async def test_an_error_does_not_repeat_what_was_to_be_written(database: Database) -> None:
@@ -16,6 +19,46 @@ async def test_an_error_does_not_repeat_what_was_to_be_written(database: Databas
         async with database.transaction() as session:
             await session.execute(twice, {"brief": "a shop for my secret sauce"})
     assert "secret sauce" not in str(error.value)
+
+
+async def failure(execution: Awaitable[object]) -> Exception:
+    with pytest.raises((SQLAlchemyError, OSError)) as raised:
+        await execution
+    return raised.value
+
+
+@pytest.mark.parametrize("kind", ["autocommit", "reading", "transaction"])
+async def test_a_database_that_is_away_is_told_from_our_mistakes(database_url: str, kind: str) -> None:
+    database = Database(url=database_url, pool_size=1)
+
+    async def execute(sql: str, database: Database = database, **given: object) -> object:
+        if kind == "autocommit":
+            return await database.autocommit.execute(text(sql), given)
+        async with database.reading() if kind == "reading" else database.transaction() as session:
+            return await session.execute(text(sql), given)
+
+    for sql in ("SELECT 1 / 0", "SELECT * FROM nowhere", "INSERT INTO users (id) VALUES (NULL)"):
+        assert not is_out_of_reach(await failure(execute(sql)))
+    assert not is_out_of_reach(await failure(execute("SELECT CAST(:number AS integer)", number="x")))
+    assert not is_out_of_reach(await failure(execute("SELECT CAST(:number AS integer)")))
+    assert is_out_of_reach(await failure(execute("SELECT pg_terminate_backend(pg_backend_pid())")))
+    await execute("SELECT 1")
+    await database.close()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nowhere = Database(url=f"postgresql+asyncpg://a@127.0.0.1:{taken.getsockname()[1]}/a")
+    assert is_out_of_reach(await failure(execute("SELECT 1", nowhere)))
+    await nowhere.close()
+
+
+def test_a_server_that_is_starting_or_full_is_away() -> None:
+    for error in (asyncpg.CannotConnectNowError(), asyncpg.TooManyConnectionsError(), asyncpg.AdminShutdownError()):
+        assert is_out_of_reach(DBAPIError("SELECT 1", None, error))
+    assert not is_out_of_reach(DBAPIError("SELECT 1", None, asyncpg.UniqueViolationError()))
+
+
+def test_other_errors_are_none_of_the_databases() -> None:
+    for error in (ConnectionRefusedError(), TimeoutError(), OSError(28, "No space left on device"), ValueError()):
+        assert not is_out_of_reach(error)
 
 
 async def test_whoever_waits_for_a_connection_has_it_before_those_who_come_later(database_url: str) -> None:

@@ -60,13 +60,13 @@ async def served(environment: Environment) -> AsyncIterator[str]:
         assert await process.wait() == 0
 
 
-async def token_for(database: Database, user_id: int) -> str:
+async def token_for(database: Database, user_id: int, *, scopes: frozenset[Scope] = SCOPES) -> str:
     rates = Rates(input=Decimal("0.50"), cached=Decimal("0.05"), output=Decimal("2.00"))
     async with database.transaction() as session:
         for name in (ARCHITECT, IMPLEMENTER):
             await set_price(session, model=ModelName.parse(name), rates=rates)
-        maker = Identity(user_id=user_id, role=Role.PERSON, scopes=SCOPES)
-        wanted = WantedToken(name="journey", scopes=SCOPES, days=1)
+        maker = Identity(user_id=user_id, role=Role.PERSON, scopes=scopes)
+        wanted = WantedToken(name="journey", scopes=scopes, days=1)
         return (await personal_tokens.create(session, maker=maker, wanted=wanted)).token
 
 
@@ -80,7 +80,7 @@ async def test_a_project_over_http_alone(
         installation = Environment(
             database_url=environment.database_url,
             home=environment.home,
-            settings=_models(fake) | {"LOG_LEVEL": "ERROR"},
+            settings=models(fake) | {"LOG_LEVEL": "ERROR"},
         )
         async with served(installation) as url, client(url, token=token) as http:
             project_id = await _begun(http)
@@ -104,7 +104,7 @@ async def test_a_project_over_http_alone(
         assert await audit(session) == ()
 
 
-def _models(fake: FakeProviders) -> dict[str, str]:
+def models(fake: FakeProviders) -> dict[str, str]:
     return {
         "GOOGLE_API_KEY": "key-of-google",
         "GEMINI_BASE_URL": fake.gemini_url,

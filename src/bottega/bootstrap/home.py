@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from bottega.bootstrap.meanwhile import meanwhile
 from bottega.config import Settings
 from bottega.core.clock import Clock, SystemClock
 from bottega.core.errors import AppError
@@ -60,7 +61,9 @@ async def database_url(settings: Settings) -> AsyncIterator[str]:
     make_home(settings.platform.bottega_home)
     server = EmbeddedPostgres(home=settings.platform.bottega_home, clock=SystemClock())
     try:
-        yield await server.start()
+        url = await server.start()
+        async with meanwhile(server.keep()):
+            yield url
     finally:
         await server.stop()
 

@@ -14,13 +14,18 @@ from pathlib import Path
 from urllib.parse import quote
 
 import asyncpg
+import structlog
 
 from bottega.core.clock import Clock
+from bottega.core.errors import AppError
 from bottega.db.cluster import SUPERUSER, Cluster, DatabaseInUse, DataFolderUnusable
 from bottega.db.filelock import hold_lock, is_held, try_lock
 from bottega.db.programs import find_programs
 
 DATABASE = "bottega"
+LOOK_SECONDS = 2.0
+
+log = structlog.get_logger()
 
 _PORT = 5432  # of the socket's name only; nothing listens on the network
 _SOCKET_PATH_LIMIT = 107  # bytes, by the kernel
@@ -45,20 +50,26 @@ class EmbeddedPostgres:
         Called again, it makes sure that the server is still there.
         """
         self._make_folder()
-        folder = self._cluster.folder
         if self._client_lock is None:
-            self._client_lock = await self._turn(folder / "clients.lock", exclusive=False)
+            self._client_lock = await self._turn(self._cluster.folder / "clients.lock", exclusive=False)
         try:
-            if not await self._answers():
-                turn = await self._turn(folder / "start.lock", exclusive=True)
-                try:
-                    await self._start_unless_started()
-                finally:
-                    os.close(turn)
+            await self._start_in_turn()
         except BaseException:
             await self.stop()
             raise
         return self._url()
+
+    async def keep(self) -> None:
+        """Start the server again whenever it has died, until cancelled: whoever uses it goes on for months."""
+        while True:
+            await self._clock.sleep(LOOK_SECONDS)
+            if is_held(path=self._cluster.server_lock):
+                continue
+            log.warning("database.embedded.died")
+            try:
+                await self._start_in_turn()
+            except AppError as error:
+                log.warning("database.embedded.not_started", reason=error.message)
 
     async def stop(self) -> bool:
         """Leave; stop the server if nobody else uses it, and tell whether that was so. Harmless when repeated."""
@@ -91,6 +102,15 @@ class EmbeddedPostgres:
             raise DatabaseInUse(folder=self._cluster.folder) from error
         except OSError as error:
             raise DataFolderUnusable(folder=path.parent, error=error) from error
+
+    async def _start_in_turn(self) -> None:
+        if await self._answers():
+            return
+        turn = await self._turn(self._cluster.folder / "start.lock", exclusive=True)
+        try:
+            await self._start_unless_started()
+        finally:
+            os.close(turn)
 
     async def _start_unless_started(self) -> None:
         """Only one process at a time is in here. A lock still held by a server means: starting, or dying."""

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import cache
+from traceback import walk_tb
 from typing import Any
 
 import asyncpg
@@ -35,6 +36,7 @@ from sqlalchemy.util import greenlet_spawn
 
 FAULTS = (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)  # of a database out of reach
 _CONFLICTS = frozenset({"40001", "40P01"})  # a serialization failure, a deadlock
+_AWAY = frozenset({"57P0", "5330", "0800"})  # shutting down or starting, full, a connection that failed
 _NOTES = "notes"
 _AT_HAND = 3
 _open: ContextVar[int] = ContextVar("open_transactions", default=0)
@@ -51,6 +53,22 @@ def transaction_open() -> bool:
 def is_conflict(error: Exception) -> bool:
     """Tell whether the database undid a transaction only because of another that ran beside it."""
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _CONFLICTS
+
+
+def is_out_of_reach(error: BaseException) -> bool:
+    """Tell whether something failed only because the database does not answer, or no longer does."""
+    if isinstance(error, DBAPIError):
+        is_ours = isinstance(
+            error.__cause__, (LookupError, TypeError, ValueError)
+        )  # a parameter that is missing, or odd
+        return (error.connection_invalidated and not is_ours) or str(getattr(error.orig, "sqlstate", None) or "")[
+            :4
+        ] in _AWAY
+    if isinstance(error, TimeoutError):  # of the pool
+        return True
+    return isinstance(error, OSError) and any(
+        str(frame.f_globals.get("__name__")).startswith("asyncpg.") for frame, _ in walk_tb(error.__traceback__)
+    )
 
 
 def note(session: AsyncSession, what: Hashable) -> None:

@@ -1,13 +1,16 @@
 """Who calls, over HTTP: every kind of token that does not count is 401, a scope that lacks is 403."""
 
 import asyncio
+import socket
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
 
 from bottega.access import opaque, personal_tokens
+from bottega.access.door import Door
 from bottega.access.personal_tokens import WantedToken
 from bottega.access.signing import ACCESS_SECONDS, Claims, TokenKeys
 from bottega.access.types import EVERYTHING, Identity, Scope
@@ -227,3 +230,23 @@ async def test_many_at_once_are_each_themselves(here: Doors, make_user: MakeUser
     tokens = [(await here.scene.signed_in(user)).access.token for user in people]
     answers = await asyncio.gather(*(here.ask(token) for token in tokens * 6))
     assert [answer.json()["user_id"] for answer in answers] == [user.id for user in people] * 6
+
+
+async def test_a_database_that_is_away_is_said_with_when_to_come_again(
+    database: Database, database_url: str, make_user: MakeUser
+) -> None:
+    async with doors(database, database_url=database_url) as here:
+        token = (await here.scene.signed_in(await make_user())).access.token
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            nowhere = Database(url=f"postgresql+asyncpg://a@127.0.0.1:{taken.getsockname()[1]}/a")
+        away = Door(database=nowhere, keys=here.scene.keys)
+        here.app.state.access = replace(here.scene.access, door=away)
+        with capture_logs() as logged:
+            answer = await here.ask(token)
+        assert (answer.status_code, answer.json()["code"]) == (503, "database_away")
+        assert answer.headers["retry-after"] == "5"
+        assert "127.0.0.1" not in answer.text
+        assert [line["event"] for line in logged] == ["http.database_away", "http.request"]
+        here.app.state.access = here.scene.access
+        assert (await here.ask(token)).status_code == 200
+        await nowhere.close()

@@ -33,6 +33,7 @@ from bottega.entrypoints.telegram.webhook import Webhook, webhook_routes
 
 WEBHOOK_LIMIT_BYTES = 1024 * 1024
 READY_SECONDS = 2.0
+_LOOKING = ["GET", "HEAD"]  # load balancers and those who watch from outside often ask for the head alone
 _GATEWAY = re.compile("[a-z][a-z0-9_]{0,29}")
 
 
@@ -104,15 +105,15 @@ def _layers(parts: Parts) -> Iterator[Middleware]:
 
 
 def _add_probes(app: FastAPI, ping: Callable[[], Awaitable[None]]) -> None:
-    @app.get("/", response_model=None)
+    @app.api_route("/", methods=_LOOKING, response_model=None)
     async def root() -> Response:
         return JSONResponse({"message": "AI Development Assistant API is running!"})
 
-    @app.get("/healthz", response_model=None)
+    @app.api_route("/healthz", methods=_LOOKING, response_model=None)
     async def healthz() -> Response:
         return JSONResponse({"status": "ok"})
 
-    @app.get("/readyz", response_model=None)
+    @app.api_route("/readyz", methods=_LOOKING, response_model=None)
     async def readyz(request: Request) -> Response:
         try:
             async with asyncio.timeout(READY_SECONDS):

@@ -25,15 +25,38 @@ it out is not served: it would load scripts from elsewhere. Any OpenAPI tool rea
 
 ## In five minutes
 
+With an installation that has keys and prices for its models ([models.md](models.md)); commands are in `.venv/bin`.
+
 ```sh
 bottega serve &
-TOKEN=$(bottega token create laptop)
-curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" -H "Idempotency-Key: first" \\
-  -d '{{"brief": "A command line tool that counts words, tested, standard library only."}}' \\
-  http://127.0.0.1:8080/v1/projects
-curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \\
-  -d '{{"project_id": "..."}}' http://127.0.0.1:8080/orchestrate/run-loop     # again, until it says `completed`
-curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8080/v1/projects/.../archive -o project.zip
+bottega credits grant 500
+TOKEN=$(bottega token create laptop)     # --scope for what else it is to do: bottega token create --help
+api() {{ curl -sS -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" "$@"; }}
+URL=http://127.0.0.1:8080
+
+api -H "Idempotency-Key: first" $URL/v1/projects \\
+  -d '{{"brief": "A command line tool that counts words, tested, standard library only."}}'
+PROJECT=...                              # `id` of the answer
+
+api $URL/orchestrate/run-loop -d '{{"project_id": "'$PROJECT'"}}'
+```
+
+Call the run loop again and again: it waits up to 25 seconds for what comes next, and says `completed` at the end. The
+first time it says whether there are questions; while some are open it is 409. Answer them, with the ids as listed:
+
+```sh
+api $URL/v1/projects/$PROJECT/questions
+api $URL/v1/projects/$PROJECT/answers -d '{{"answers": [{{"question_id": "...", "text": "No"}}]}}'
+```
+
+Then it plans, and says how many tasks for how many credits. Calling it once more is the go to that plan and its price
+(as is `POST .../plan/approve`); look at `GET .../tasks` before. 402 says that credits are missing, and any other 409
+what is wanted. Meanwhile, in another terminal, and at the end:
+
+```sh
+api -N "$URL/v1/projects/$PROJECT/events?until_end=true"
+api $URL/v1/projects/$PROJECT/receipt
+api $URL/v1/projects/$PROJECT/archive -o project.zip
 ```
 
 ## Errors
@@ -44,7 +67,8 @@ Every error is a problem (`application/problem+json`):
 {problem}
 ```
 
-Act on `code`; show `detail`; keep `request_id` for whoever runs the server. What cannot be read is 400, what can be
+Act on `code`; show `detail`; keep `request_id` for whoever runs the server. 429 and 503 say in `Retry-After` when to
+come again; sent with its `Idempotency-Key`, nothing is done twice. What cannot be read is 400, what can be
 read and cannot be meant is 422, except that `POST /orchestrate/run-loop` says 400 of both.
 """
 _PROBLEM = {

@@ -24,7 +24,9 @@ from bottega.core.errors import AppError
 from bottega.entrypoints.http.protection import answer_with
 from bottega.entrypoints.http.throttling import count_address, count_person
 
-__all__ = ["Caller", "Scope", "actor_of", "caller", "identity_of"]
+__all__ = ["Caller", "Scope", "actor_of", "admitted", "bearer", "caller", "identity_of"]
+
+_ADMITTED = "bottega.admitted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,27 +52,42 @@ class MissingScope(AppError):
     http_status = 403
 
     def __init__(self, *missing: Scope) -> None:
-        super().__init__(f"This token lacks the scope {', '.join(sorted(missing))}.")
+        named = " ".join(f"--scope {scope}" for scope in sorted(missing))
+        super().__init__(
+            f"This token lacks the scope {', '.join(sorted(missing))}. Make one that has it: `bottega token create NAME"
+            f" {named}`, with --scope again for whatever else it is to do."
+        )
         self.missing = missing
 
 
 def caller(*scopes: Scope) -> Any:
     """Return the dependency of a route that wants a caller with all these scopes."""
 
-    async def admitted(request: Request, token: str = Security(_bearer)) -> Caller:
-        access: Access = request.app.state.access
-        await count_address(request, access)
-        who = await _admitted(request, access, token)
-        structlog.contextvars.bind_contextvars(user_id=who.user_id)
-        await count_person(request, access, user_id=who.user_id)
+    async def allowed(request: Request, _: str = Security(bearer)) -> Caller:
+        who = await admitted(request)
         missing = set(scopes) - who.scopes
         if missing:
             wanted = " ".join(sorted(scopes))
             answer_with(request, "WWW-Authenticate", f'Bearer error="insufficient_scope", scope="{wanted}"')
             raise MissingScope(*missing)
-        return Caller(user_id=who.user_id, scopes=who.scopes, role=who.role, token_id=who.token_id)
+        return who
 
-    return Security(admitted, scopes=[str(scope) for scope in scopes])
+    return Security(allowed, scopes=[str(scope) for scope in scopes])
+
+
+async def admitted(request: Request) -> Caller:
+    """Return who asks, found out and counted once for a request. Raise MissingToken, InvalidToken, TooManyRequests."""
+    known: Caller | None = request.scope.get(_ADMITTED)
+    if known is None:
+        access: Access = request.app.state.access
+        token = await bearer(request)
+        await count_address(request, access)
+        who = await _admitted(request, access, token)
+        structlog.contextvars.bind_contextvars(user_id=who.user_id)
+        await count_person(request, access, user_id=who.user_id)
+        known = Caller(user_id=who.user_id, scopes=who.scopes, role=who.role, token_id=who.token_id)
+        request.scope[_ADMITTED] = known
+    return known
 
 
 def identity_of(who: Caller) -> Identity:
@@ -104,4 +121,4 @@ class _Bearer(SecurityBase):
         return token.strip()
 
 
-_bearer = _Bearer()
+bearer = _Bearer()

@@ -27,7 +27,7 @@ MEDIA_TYPE = "application/problem+json"
 MOST_FAULTS = 20
 NOT_ALLOWED, DEFECT = 405, 500
 _CODES = {400: "malformed_body", 404: "not_found", 405: "method_not_allowed"}
-_SENTENCES = {
+SENTENCES = {
     400: "The body could not be read.",
     404: "There is nothing here.",
     405: "This address does not take that method.",
@@ -98,7 +98,7 @@ async def refuse(request: Request, error: Exception) -> Response:
         return _invalid(error, request_id=request_id)
     if isinstance(error, HTTPException):
         status = error.status_code
-        code, detail = _CODES.get(status, "http_error"), _SENTENCES.get(status, "The request cannot be answered.")
+        code, detail = _CODES.get(status, "http_error"), SENTENCES.get(status, "The request cannot be answered.")
         headers = {"Allow": _allowed(request)} if status == NOT_ALLOWED else error.headers
         return problem(status=status, code=code, detail=detail, request_id=request_id, headers=headers)
     raise error

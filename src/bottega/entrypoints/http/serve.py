@@ -19,6 +19,7 @@ from bottega.entrypoints.daemon.vigil import beating, last_edge, told_to_stop
 from bottega.entrypoints.http.api.house import House
 from bottega.entrypoints.http.api.streams import Streams
 from bottega.entrypoints.http.application import Parts, create_app
+from bottega.entrypoints.http.connections import connections, patience
 from bottega.entrypoints.relay.calls import Calls
 from bottega.entrypoints.relay.desk import MeteredDesk
 from bottega.entrypoints.relay.host import LocalRelay
@@ -101,7 +102,9 @@ async def serving_app(
         )
         stopping_at = clock.monotonic()
         try:
-            async with serving(create_app(parts), at=at, grace_seconds=grace_seconds):
+            async with serving(
+                create_app(parts), at=at, grace_seconds=grace_seconds, connection=connections(patience())
+            ):
                 try:
                     yield
                 finally:

@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -11,6 +12,8 @@ from starlette.types import ASGIApp
 from bottega.core.errors import AppError
 
 LARGEST_HEAD_BYTES = 16 * 1024
+ACCEPTED_AT_ONCE = 64  # before any of them is looked at
+WAITING_TO_BE_ACCEPTED = 1024
 
 
 class CannotListen(AppError):
@@ -25,7 +28,7 @@ def listen(*, host: str, port: int) -> socket.socket:
     """Return a listening socket; port 0 is any free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((host, port), family=family, backlog=256)
+        listening = socket.create_server((host, port), family=family, backlog=WAITING_TO_BE_ACCEPTED)
     except (OSError, UnicodeError) as error:
         raise CannotListen(host=host, port=port, error=error if isinstance(error, OSError) else OSError()) from error
     # asyncio does so only for sockets that name their protocol; without it, small answers wait 40 ms for an ACK.
@@ -34,26 +37,34 @@ def listen(*, host: str, port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, *, at: socket.socket, grace_seconds: int) -> AsyncIterator[None]:
-    """Serve while the block runs; then take no more requests and let those under way end, for a while."""
+async def serving(
+    app: ASGIApp, *, at: socket.socket, grace_seconds: int, connection: Callable[..., asyncio.Protocol] | None = None
+) -> AsyncIterator[None]:
+    """Serve while the block runs; then take no more requests and let those under way end, for a while.
+
+    `connection` makes what speaks HTTP with one client, as uvicorn calls for it.
+    """
     server = _Server(
         uvicorn.Config(
             app,
             lifespan="off",
             ws="none",
-            http="h11",
+            http="h11" if connection is None else cast("type[asyncio.Protocol]", connection),
             log_config=None,
             access_log=False,
             server_header=False,
             proxy_headers=False,
             h11_max_incomplete_event_size=LARGEST_HEAD_BYTES,
             timeout_graceful_shutdown=grace_seconds,
+            backlog=ACCEPTED_AT_ONCE,
         )
     )
     task = asyncio.create_task(server.serve(sockets=[at]), name="http server")
     try:
         while not server.started and not task.done():  # noqa: ASYNC110  # uvicorn has no event for it
             await asyncio.sleep(0)
+        if server.started:
+            at.listen(WAITING_TO_BE_ACCEPTED)  # asyncio has one number for both: how long the queue is, and its bite
         yield
     finally:
         server.should_exit = True

@@ -7,6 +7,7 @@ from sqlalchemy import func, select, text
 
 from bottega.billing.audit import audit
 from bottega.billing.tables import CreditTransaction
+from bottega.orchestration.commands import LONGEST_ANSWER
 from bottega.orchestration.state import RunState
 from bottega.orchestration.tables import Run
 from bottega.projects.tables import Project
@@ -61,7 +62,11 @@ async def test_questions_are_answered_some_at_a_time(tmp_path: Any, database_url
         told = await ada.post("/orchestrate/run-loop", {"project_id": str(project_id)}, status=409)
         assert "answers to its questions" in told["detail"]
         stranger = {"answers": [{"question_id": str(uuid.uuid4()), "text": "Yes"}]}
-        assert (await ada.post(f"{at}/answers", stranger))["stop_code"] == "questions"
+        stranger["answers"].append({"question_id": second["id"], "text": "Yes"})
+        assert (await ada.post(f"{at}/answers", stranger, status=422))["code"] == "unknown_question"
+        long = {"answers": [{"question_id": second["id"], "text": "x" * (LONGEST_ANSWER + 1)}]}
+        assert (await ada.post(f"{at}/answers", long, status=422))["code"] == "invalid_request"
+        assert [one["answer"] for one in (await ada.get(f"{at}/questions"))["items"]] == ["Yes", None]
         other = {"answers": [{"question_id": second["id"], "text": "Only standard input"}]}
         assert (await ada.post(f"{at}/answers", other))["phase"] == "plan"
         assert [one["answer"] for one in (await ada.get(f"{at}/questions"))["items"]] == ["Yes", "Only standard input"]

@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from bottega.core.errors import AppError
+from bottega.db.transaction import is_out_of_reach
 from bottega.entrypoints.http.api.house import House, OnceKey, TheHouse, Writer
 from bottega.entrypoints.http.api.route import StrictRoute
 from bottega.entrypoints.http.api.wire import Asked, problems
@@ -107,6 +108,8 @@ async def run_loop(
     except AppError:
         raise
     except Exception as error:
+        if is_out_of_reach(error):
+            raise
         log.exception("http.run_loop.failed", project_id=str(asked.project_id))
         raise LoopFailed from error
     return LoopRan(project_id=asked.project_id, result=result)

@@ -54,6 +54,7 @@ _WITH_A_TOKEN = {
     401: "No token, or one that does not count (any more).",
     403: "The token lacks a scope.",
     429: "Too many requests; `Retry-After` says when to come again.",
+    503: "The database is out of reach; `Retry-After` says when to come again.",
 }
 _WITH_A_BODY = {
     400: "The body cannot be read: it is not JSON, or not UTF-8.",

@@ -6,16 +6,28 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import Field, StrictStr
 
+from bottega.core.errors import AppError
 from bottega.entrypoints.http.api.house import CHANNEL, OnceKey, Reader, TheHouse, Writer
 from bottega.entrypoints.http.api.projects import Project, Said, shown
 from bottega.entrypoints.http.api.route import ApiRoute
 from bottega.entrypoints.http.api.wire import Asked, Exact, ProjectId, TaskKey, Told, problems
 from bottega.orchestration import tables
+from bottega.orchestration.commands import LONGEST_ANSWER
 from bottega.orchestration.replanning import TaskWish, revision_of
 
 router = APIRouter(prefix="/v1/projects/{project_id}", route_class=ApiRoute)
 PLAN, TASKS = "Questions and plan", "Tasks"
 MOST = 50
+
+
+class UnknownQuestion(AppError):
+    code = "unknown_question"
+    http_status = 422
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no such question, and no answer was kept. Take `id` from GET /v1/projects/{project_id}/questions."
+        )
 
 
 class Question(Told):
@@ -33,7 +45,12 @@ class Questions(Told):
 
 class Answer(Asked):
     question_id: uuid.UUID
-    text: Said = Field(min_length=1, description="One of the options, or your own words.", examples=["Yes"])
+    text: StrictStr = Field(
+        min_length=1,
+        max_length=LONGEST_ANSWER,
+        description="One of the options, or your own words.",
+        examples=["Yes"],
+    )
 
 
 class Answers(Asked):
@@ -131,7 +148,10 @@ async def answer_questions(
     project_id: ProjectId, given: Answers, who: Writer, house: TheHouse, key: OnceKey
 ) -> Project:
     """Answer questions, some or all. When none is open any more, planning begins."""
+    asked = {one.id for one in await house.browser.questions(user_id=who.user_id, project_id=project_id)}
     answers = {answer.question_id: answer.text for answer in given.answers}
+    if not asked.issuperset(answers):
+        raise UnknownQuestion
     await house.orchestrator.answer(user_id=who.user_id, project_id=project_id, answers=answers, idempotency_key=key)
     return await shown(house, who, project_id)
 

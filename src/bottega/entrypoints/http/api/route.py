@@ -1,8 +1,12 @@
-"""How a route of the API reads what it is sent: at most so many bytes, for so long, as JSON and as nothing else."""
+"""How a route of the API reads what it is sent: at most so many bytes, for so long, as JSON and as nothing else.
+
+Where a caller is wanted, nothing is read of anybody who is none, or who asks too often.
+"""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.requests import Request
@@ -10,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from bottega.core.errors import AppError
+from bottega.entrypoints.http.identity import admitted, bearer
 from bottega.entrypoints.http.problems import faults_of
 from bottega.entrypoints.relay.body import read_body
 
@@ -37,8 +42,11 @@ class ApiRoute(APIRoute):
     def get_route_handler(self) -> Handle:
         handle = super().get_route_handler()
         takes_json = self.body_field is not None
+        wants_a_caller = _wants_a_caller(self.dependant)
 
         async def read_first(request: Request) -> Response:
+            if wants_a_caller:
+                await admitted(request)
             if request.method in {"GET", "HEAD"}:
                 return await handle(request)
             body = await read_body(request, limit_bytes=BODY_LIMIT_BYTES)
@@ -47,6 +55,10 @@ class ApiRoute(APIRoute):
             return await handle(Request(request.scope, receive=_again(body)))
 
         return read_first
+
+
+def _wants_a_caller(dependant: Dependant) -> bool:
+    return dependant.call is bearer or any(_wants_a_caller(each) for each in dependant.dependencies)
 
 
 def _require_json(request: Request, body: bytes) -> None:
