@@ -75,8 +75,9 @@ def test_every_folder_has_its_line_in_the_architecture() -> None:
 
 def test_every_module_of_the_orchestration_has_its_line_too() -> None:
     page = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    modules = [path.name for path in (PACKAGE / "orchestration").glob("*.py") if path.read_text(encoding="utf-8")]
-    missing = [name for name in sorted(modules) if f"`{name}`" not in page]
+    folder = PACKAGE / "orchestration"
+    modules = [path.relative_to(folder) for path in folder.rglob("*.py") if path.read_text(encoding="utf-8")]
+    missing = [name for name in sorted(map(str, modules)) if f"`{name}`" not in page and not name.startswith("steps/")]
     assert not missing
 
 

@@ -19,8 +19,8 @@ from bottega.entrypoints.cli.demo import SCRIPT, scripted
 from bottega.entrypoints.relay.host import LocalRelay
 from bottega.llm.scripted import ScriptedProvider
 from bottega.llm.types import ModelName
-from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState
+from bottega.orchestration.views.standing import Status
 from tests.fakes.providers import Ask, FakeProviders, Reply
 from tests.journeys.conftest import OpenWorkshop, Workshop
 from tests.journeys.scripts import BRIEF, verdict

@@ -29,9 +29,9 @@ from bottega.db.transaction import transaction_open
 from bottega.llm.scripted import ScriptedProvider
 from bottega.llm.types import Gateway
 from bottega.orchestration.events import Event
-from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StopCode
 from bottega.orchestration.tables import Task
+from bottega.orchestration.views.standing import Status
 
 
 @dataclass(kw_only=True)

@@ -23,8 +23,8 @@ from bottega.entrypoints.telegram.saying import Voice
 from bottega.entrypoints.telegram.talk import Conversation
 from bottega.entrypoints.telegram.turn import Turn
 from bottega.entrypoints.telegram.types import Incoming, Say
-from bottega.orchestration.inbox import Arrival, Inbox
 from bottega.orchestration.orchestrator import ModelOrchestrator
+from bottega.orchestration.post.inbox import Arrival, Inbox
 from tests.entrypoints.telegram.bots import StandIns, a_bot, bot_settings
 from tests.journeys import scripts
 from tests.journeys.conftest import scripted

@@ -9,12 +9,12 @@ from sqlalchemy import func, select
 
 from bottega.billing.metering import MeteredLLM
 from bottega.billing.tables import ApiKeyUsage, CreditTransaction
-from bottega.orchestration import advance
-from bottega.orchestration.standing import Status
+from bottega.orchestration.running import advance
 from bottega.orchestration.state import RunState, StepKind, StopCode
 from bottega.orchestration.steps import catalogue
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench
 from bottega.orchestration.tables import Step
+from bottega.orchestration.views.standing import Status
 from tests.journeys import scripts
 from tests.journeys.conftest import OpenWorkshop, Workshop
 

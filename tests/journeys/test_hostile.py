@@ -14,8 +14,8 @@ import pytest
 from bottega.bootstrap import Pace
 from bottega.config import ModelSettings
 from bottega.orchestration import events
-from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StopCode
+from bottega.orchestration.views.standing import Status
 from bottega.projects.repository import ProjectRepository
 from bottega.sandbox.types import Limits
 from tests.journeys import scripts

@@ -24,9 +24,9 @@ from sqlalchemy import func, select, update
 from bottega.billing.tables import ApiKeyUsage, CreditHold
 from bottega.orchestration import journal
 from bottega.orchestration.journal import CLAIMS_WITHOUT_PROGRESS
-from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StepKind, StopCode
 from bottega.orchestration.tables import Run, Step
+from bottega.orchestration.views.standing import Status
 from bottega.projects.repository import ProjectRepository
 from tests.journeys import dying, scripts
 from tests.journeys.conftest import OpenWorkshop, Workshop, opened, scripted, settings_for

@@ -10,9 +10,9 @@ from sqlalchemy.exc import IntegrityError
 
 from bottega.bootstrap import open_app
 from bottega.orchestration import events
-from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StopCode
 from bottega.orchestration.tables import Run, Task
+from bottega.orchestration.views.standing import Status
 from bottega.projects.todo import TodoState, parse_todo
 from bottega.sandbox.probe import choose_sandbox
 from bottega.sandbox.types import LIMITS, Isolation, Limits, RunResult, Sandbox

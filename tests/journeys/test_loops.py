@@ -12,12 +12,12 @@ from bottega.config import CeilingSettings, ModelSettings
 from bottega.llm.scripted import ScriptedProvider
 from bottega.llm.types import CompletionRequest, Purpose
 from bottega.orchestration import events, loops
-from bottega.orchestration.dropping import CannotDrop
+from bottega.orchestration.commands.dropping import CannotDrop
 from bottega.orchestration.progress import history
-from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StepKind, StopCode
 from bottega.orchestration.steps.failing import STUCK_CHOICES
 from bottega.orchestration.tables import Run, Step
+from bottega.orchestration.views.standing import Status
 from bottega.projects.service import UnknownProject
 from tests.journeys import scripts
 from tests.journeys.conftest import OpenWorkshop, Workshop, no_transaction_open

@@ -16,12 +16,12 @@ from bottega.billing.types import Cause, TransactionType
 from bottega.bootstrap import Pace
 from bottega.entrypoints.cli.app import main
 from bottega.orchestration import events, funding
-from bottega.orchestration.advance import Shift
 from bottega.orchestration.doorbell import Lane
-from bottega.orchestration.runner import InProcessRunner
-from bottega.orchestration.standing import Status
+from bottega.orchestration.running.advance import Shift
+from bottega.orchestration.running.runner import InProcessRunner
 from bottega.orchestration.state import RunState, StopCode
 from bottega.orchestration.tables import Run, RunEvent, Step
+from bottega.orchestration.views.standing import Status
 from bottega.projects.tables import Project
 from tests.journeys import patrolling, scripts
 from tests.journeys.conftest import OpenWorkshop, Workshop

@@ -28,9 +28,9 @@ from bottega.orchestration.refining import (
     TooFewCredits,
     UnknownFile,
 )
-from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState
 from bottega.orchestration.tables import Run, Task
+from bottega.orchestration.views.standing import Status
 from bottega.projects.paths import UnsafePath
 from bottega.projects.service import UnknownProject
 from tests.journeys import scripts

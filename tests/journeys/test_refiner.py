@@ -15,9 +15,9 @@ from bottega.config import PlatformSettings, RefinementSettings, Settings
 from bottega.entrypoints.relay.host import LocalRelay
 from bottega.llm.scripted import stem_of
 from bottega.llm.types import ModelName
-from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StopCode
 from bottega.orchestration.tables import Step
+from bottega.orchestration.views.standing import Status
 from bottega.sandbox.fence import can_fence
 from tests.fakes.aider import stand_in
 from tests.journeys import scripts

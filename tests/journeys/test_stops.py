@@ -8,9 +8,9 @@ from sqlalchemy import select
 from bottega.billing.ledger import adjust, grant
 from bottega.billing.types import Cause, TransactionType
 from bottega.orchestration import events
-from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StopCode
 from bottega.orchestration.tables import Step
+from bottega.orchestration.views.standing import Status
 from bottega.projects.service import UnknownProject
 from tests.journeys import scripts
 from tests.journeys.conftest import OpenWorkshop, Workshop

@@ -12,11 +12,11 @@ from bottega.llm.scripted import stem_of
 from bottega.llm.types import CallObserver, Completion, CompletionRequest
 from bottega.orchestration import journal
 from bottega.orchestration.events import DrivenElsewhere
-from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS
 from bottega.orchestration.journal import LEASE
-from bottega.orchestration.standing import Status
+from bottega.orchestration.running.heartbeat import HEARTBEAT_SECONDS
 from bottega.orchestration.state import RunState, StopCode
 from bottega.orchestration.tables import Run
+from bottega.orchestration.views.standing import Status
 from tests.journeys import scripts
 from tests.journeys.conftest import OpenWorkshop, Workshop, scripted
 

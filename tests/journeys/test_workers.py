@@ -18,11 +18,11 @@ from sqlalchemy import func, select, update
 
 from bottega.core.clock import SystemClock
 from bottega.db.embedded import EmbeddedPostgres
-from bottega.orchestration.advance import Advanced
 from bottega.orchestration.doorbell import Lane
-from bottega.orchestration.standing import Status
+from bottega.orchestration.running.advance import Advanced
 from bottega.orchestration.state import RunState
 from bottega.orchestration.tables import Run, Step
+from bottega.orchestration.views.standing import Status
 from tests.fakes.redis_server import RedisServer
 from tests.journeys import scripts, working
 from tests.journeys.conftest import OpenWorkshop, Workshop, opened, scripted, settings_for

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.core.clock import SystemClock
 from bottega.db.transaction import Database
-from bottega.orchestration.inbox import Clerk, Received
+from bottega.orchestration.post.inbox import Clerk, Received
 
 
 def hang(*, url: str, path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bottega.core.clock import SystemClock
 from bottega.db.transaction import Database
-from bottega.orchestration import outbox
-from bottega.orchestration.outbox import Message, Postman
+from bottega.orchestration.post import outbox
+from bottega.orchestration.post.outbox import Message, Postman
 
 
 class Notebook:

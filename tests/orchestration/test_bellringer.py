@@ -9,8 +9,8 @@ from tests.database import MakeProject, MakeUser
 
 from bottega.core.ids import new_id
 from bottega.db.transaction import Database
-from bottega.orchestration.bellringer import Bellringer
 from bottega.orchestration.doorbell import Lane
+from bottega.orchestration.running.bellringer import Bellringer
 from bottega.orchestration.tables import Run
 
 

@@ -6,10 +6,10 @@ from tests.database import MakeProject, MakeUser
 
 from bottega.core.ids import new_id
 from bottega.db.transaction import Database
-from bottega.orchestration import census as census_module
 from bottega.orchestration import journal
-from bottega.orchestration.census import census
 from bottega.orchestration.tables import Run
+from bottega.orchestration.views import census as census_module
+from bottega.orchestration.views.census import census
 from bottega.telemetry.metrics import Rows
 
 

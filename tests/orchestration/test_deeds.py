@@ -10,7 +10,7 @@ from tests.database import MakeUser
 from tests.orchestration.conftest import set_run, start
 
 from bottega.db.transaction import Database
-from bottega.orchestration.deeds import BadIdempotencyKey, DeedsKept
+from bottega.orchestration.commands.deeds import BadIdempotencyKey, DeedsKept
 from bottega.orchestration.orchestrator import ModelOrchestrator, NothingToDo
 from bottega.orchestration.state import RunState
 from bottega.orchestration.tables import Deed, Run, RunEvent

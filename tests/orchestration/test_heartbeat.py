@@ -11,8 +11,8 @@ from tests.waiting import when
 from bottega.core.ids import new_id
 from bottega.db.transaction import Database
 from bottega.orchestration import journal
-from bottega.orchestration.heartbeat import Pulse
 from bottega.orchestration.journal import Claim, LeaseLost
+from bottega.orchestration.running.heartbeat import Pulse
 from bottega.orchestration.setbacks import Interrupted
 from bottega.orchestration.tables import Run
 

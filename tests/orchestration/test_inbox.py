@@ -20,9 +20,9 @@ from tests.waiting import when
 
 from bottega.core.clock import SystemClock
 from bottega.db.transaction import Database, transaction_open
-from bottega.orchestration import inbox, outbox
-from bottega.orchestration.inbox import Arrival, Clerk, Inbox, Received, pause_after, storable
-from bottega.orchestration.outbox import Refused, TryLater
+from bottega.orchestration.post import inbox, outbox
+from bottega.orchestration.post.inbox import Arrival, Clerk, Inbox, Received, pause_after, storable
+from bottega.orchestration.post.outbox import Refused, TryLater
 from bottega.orchestration.tables import Inbox as InboxRow
 from bottega.orchestration.tables import Outbox
 

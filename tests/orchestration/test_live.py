@@ -15,12 +15,13 @@ from tests.orchestration import tellers
 from bottega.core.clock import SystemClock
 from bottega.core.ids import new_id
 from bottega.db.transaction import Database
-from bottega.orchestration import journal, live, progress
+from bottega.orchestration import journal, progress
 from bottega.orchestration.events import Event, ProviderTrouble, StepStarted, TaskApproved
 from bottega.orchestration.herald import Herald
 from bottega.orchestration.journal import Claim
-from bottega.orchestration.live import LiveEvents, Told
 from bottega.orchestration.tables import Run, RunEvent
+from bottega.orchestration.views import live
+from bottega.orchestration.views.live import LiveEvents, Told
 from bottega.projects.service import UnknownProject
 from bottega.projects.tables import Project
 

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from bottega.orchestration.messages import (
+from bottega.orchestration.commands.understanding import (
     AnswerNext,
     Approve,
     Begin,

@@ -16,8 +16,8 @@ from tests.orchestration import postmen
 
 from bottega.core.clock import SystemClock
 from bottega.db.transaction import Database, transaction_open
-from bottega.orchestration import outbox
-from bottega.orchestration.outbox import Message, Postman, Refused, Sender, TryLater, wait_after
+from bottega.orchestration.post import outbox
+from bottega.orchestration.post.outbox import Message, Postman, Refused, Sender, TryLater, wait_after
 from bottega.orchestration.tables import Outbox
 
 PROCESSES = multiprocessing.get_context("forkserver")

@@ -8,8 +8,8 @@ from tests.database import MakeUser
 from tests.orchestration.conftest import set_run, start
 
 from bottega.db.transaction import Database
-from bottega.orchestration import remarks
-from bottega.orchestration.commands import NothingToDo, Speaker
+from bottega.orchestration.commands import remarks
+from bottega.orchestration.commands.effects import NothingToDo, Speaker
 from bottega.orchestration.orchestrator import ModelOrchestrator
 from bottega.projects.tables import Conversation
 from bottega.users.tables import User

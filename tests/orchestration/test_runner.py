@@ -11,8 +11,8 @@ from tests.waiting import when
 from bottega.core.clock import SystemClock
 from bottega.core.ids import new_id
 from bottega.db.transaction import Database
-from bottega.orchestration.advance import Advanced, Shift
-from bottega.orchestration.runner import InProcessRunner
+from bottega.orchestration.running.advance import Advanced, Shift
+from bottega.orchestration.running.runner import InProcessRunner
 from bottega.orchestration.tables import Run
 
 RUNS = 20

@@ -14,13 +14,14 @@ from bottega.billing.auditor import Auditor
 from bottega.core.clock import SystemClock
 from bottega.core.ids import new_id
 from bottega.db.transaction import Database
-from bottega.orchestration import alerts, journal, outbox, progress
-from bottega.orchestration.alerts import MoneyWatch
+from bottega.orchestration import journal, progress
 from bottega.orchestration.events import RunStopped
-from bottega.orchestration.outbox import Postman
+from bottega.orchestration.post import alerts, outbox
+from bottega.orchestration.post.alerts import MoneyWatch
+from bottega.orchestration.post.outbox import Postman
+from bottega.orchestration.post.webhook import AlertWebhook
 from bottega.orchestration.state import Phase, RunState, RunView, StopCode
 from bottega.orchestration.tables import Outbox, Run
-from bottega.orchestration.webhook import AlertWebhook
 from bottega.projects.tables import Project
 from bottega.users.tables import User
 

@@ -25,17 +25,17 @@ from bottega.delivery.storage import StorageService
 from bottega.keys.encryption import Vault
 from bottega.llm.client import Patience
 from bottega.llm.types import ModelName, Usage
-from bottega.orchestration.advance import Advancer
-from bottega.orchestration.bellringer import Bellringer
-from bottega.orchestration.browsing import Browser
-from bottega.orchestration.deleting import Deletion
+from bottega.orchestration.commands.deleting import Deletion
 from bottega.orchestration.doorbell import Bells
 from bottega.orchestration.events import Announce, Event
 from bottega.orchestration.gate import ProjectGate
-from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS
-from bottega.orchestration.live import LiveEvents
 from bottega.orchestration.orchestrator import ModelOrchestrator
-from bottega.orchestration.runner import InProcessRunner
+from bottega.orchestration.running.advance import Advancer
+from bottega.orchestration.running.bellringer import Bellringer
+from bottega.orchestration.running.heartbeat import HEARTBEAT_SECONDS
+from bottega.orchestration.running.runner import InProcessRunner
+from bottega.orchestration.views.browsing import Browser
+from bottega.orchestration.views.live import LiveEvents
 from bottega.projects.repository import ProjectRepository
 from bottega.sandbox.types import LIMITS, Limits
 from bottega.users.service import NobodyCalled, find_named

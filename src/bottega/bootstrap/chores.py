@@ -6,10 +6,10 @@ from bottega.bootstrap.app import App, Chore
 from bottega.config import Settings
 from bottega.core.clock import Clock
 from bottega.db.transaction import Database
-from bottega.orchestration.alerts import TARGET, MoneyWatch
-from bottega.orchestration.deeds import DeedsKept
-from bottega.orchestration.outbox import Postman, Sender
-from bottega.orchestration.webhook import AlertWebhook
+from bottega.orchestration.commands.deeds import DeedsKept
+from bottega.orchestration.post.alerts import TARGET, MoneyWatch
+from bottega.orchestration.post.outbox import Postman, Sender
+from bottega.orchestration.post.webhook import AlertWebhook
 
 
 def chores_of(app: App, *, clock: Clock) -> tuple[Chore, ...]:

@@ -9,13 +9,13 @@ from bottega.billing.metering import Metering
 from bottega.bootstrap.app import Chore, Pace
 from bottega.config import Settings
 from bottega.core.clock import Clock
-from bottega.orchestration.advance import Advancer
-from bottega.orchestration.bellringer import Bellringer
-from bottega.orchestration.ceilings import Ceilings
 from bottega.orchestration.doorbell import Bells, Doorbell
 from bottega.orchestration.events import Announce
 from bottega.orchestration.herald import Herald
-from bottega.orchestration.runner import InProcessRunner, runner_name
+from bottega.orchestration.running.advance import Advancer
+from bottega.orchestration.running.bellringer import Bellringer
+from bottega.orchestration.running.ceilings import Ceilings
+from bottega.orchestration.running.runner import InProcessRunner, runner_name
 from bottega.orchestration.steps.types import Workbench
 
 

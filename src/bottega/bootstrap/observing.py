@@ -11,7 +11,7 @@ from bottega.bootstrap.app import App
 from bottega.config import TelemetrySettings
 from bottega.core.errors import AppError
 from bottega.db.transaction import Database
-from bottega.orchestration.census import census
+from bottega.orchestration.views.census import census
 from bottega.telemetry.exposition import MetricsPage, serve_metrics
 from bottega.telemetry.loop import LoopWatch
 from bottega.telemetry.metrics import Rows

@@ -32,14 +32,14 @@ from bottega.keys import store as key_store
 from bottega.llm.retry import RetryPolicy
 from bottega.llm.types import Gateway, ModelName
 from bottega.llm.wire import load_certificates
-from bottega.orchestration.browsing import Browser
-from bottega.orchestration.deleting import Deletion
+from bottega.orchestration.commands.deleting import Deletion
 from bottega.orchestration.doorbell import Doorbell
 from bottega.orchestration.gate import ProjectGate
 from bottega.orchestration.herald import Herald
-from bottega.orchestration.live import LiveEvents
 from bottega.orchestration.orchestrator import ModelOrchestrator
 from bottega.orchestration.steps.types import Workbench
+from bottega.orchestration.views.browsing import Browser
+from bottega.orchestration.views.live import LiveEvents
 from bottega.sandbox.judge import CheckRunner
 from bottega.sandbox.probe import choose_sandbox
 from bottega.sandbox.types import Sandbox

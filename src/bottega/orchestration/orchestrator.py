@@ -20,15 +20,16 @@ from bottega.billing.ledger import orphan_started
 from bottega.billing.receipt import receipt
 from bottega.db.transaction import Database
 from bottega.delivery.report import ReceiptLine
-from bottega.orchestration import deeds, funding, journal, packing, remarks, replanning
-from bottega.orchestration.commands import Commands, NothingToDo, Speaker, open_questions
-from bottega.orchestration.deeds import IdempotencyKey, Projects
-from bottega.orchestration.replanning import TaskWish
+from bottega.orchestration import funding, journal, packing
+from bottega.orchestration.commands import deeds, remarks, replanning
+from bottega.orchestration.commands.deeds import IdempotencyKey, Projects
+from bottega.orchestration.commands.effects import Commands, NothingToDo, Speaker, open_questions
+from bottega.orchestration.commands.replanning import TaskWish
 from bottega.orchestration.situation import load_tasks
-from bottega.orchestration.standing import Status, read_status
 from bottega.orchestration.state import RunState
 from bottega.orchestration.steps.types import Quoting
 from bottega.orchestration.tables import Task
+from bottega.orchestration.views.standing import Status, read_status
 from bottega.projects import service as projects
 from bottega.projects.repository import ProjectRepository
 from bottega.projects.tables import Project, Question

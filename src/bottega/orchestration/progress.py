@@ -14,9 +14,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.db.transaction import note
-from bottega.orchestration.alerts import post_attention
 from bottega.orchestration.events import Event, RunStopped
 from bottega.orchestration.journal import Claim
+from bottega.orchestration.post.alerts import post_attention
 from bottega.orchestration.state import RunKind, RunState, RunView, StopCode, project_status
 from bottega.orchestration.tables import Run, RunEvent
 from bottega.projects.status import ProjectStatus, move

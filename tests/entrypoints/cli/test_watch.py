@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 
 from bottega.config import Settings
-from bottega.orchestration.standing import Status
+from bottega.orchestration.views.standing import Status
 from tests.entrypoints.cli.conftest import Environment, Run
 from tests.journeys import scripts
 from tests.journeys.conftest import Workshop, opened, settings_for

@@ -9,8 +9,8 @@ from bottega.entrypoints.telegram.poller import Poller
 from bottega.entrypoints.telegram.receiving import SOURCE, Reception
 from bottega.entrypoints.telegram.sending import post_say
 from bottega.entrypoints.telegram.types import Incoming, Say, TextSent
-from bottega.orchestration import inbox
-from bottega.orchestration.inbox import Clerk, Inbox
+from bottega.orchestration.post import inbox
+from bottega.orchestration.post.inbox import Clerk, Inbox
 from tests.entrypoints.telegram.wires import ME, Listener, apology
 
 

@@ -21,7 +21,7 @@ from bottega.entrypoints.telegram.pacing import Limits, Pacer
 from bottega.entrypoints.telegram.saying import Voice
 from bottega.entrypoints.telegram.sending import TARGET
 from bottega.entrypoints.telegram.webhook import PATH, Webhook, webhook_routes
-from bottega.orchestration.outbox import Postman
+from bottega.orchestration.post.outbox import Postman
 from tests.entrypoints.telegram import flooding
 from tests.entrypoints.telegram.wires import IN_A_HURRY, Wires, going_on, wired
 from tests.fakes.telegram import Call, FakeTelegram

@@ -13,7 +13,7 @@ from bottega.entrypoints.telegram import poller
 from bottega.entrypoints.telegram.api import BotApi
 from bottega.entrypoints.telegram.poller import Poller
 from bottega.entrypoints.telegram.receiving import SOURCE
-from bottega.orchestration.inbox import Inbox
+from bottega.orchestration.post.inbox import Inbox
 from tests.entrypoints.telegram import polling
 from tests.entrypoints.telegram.wires import Wires, going_on, wired
 from tests.fakes.telegram import TOKEN

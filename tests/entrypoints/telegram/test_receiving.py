@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 from bottega.db.transaction import Database
 from bottega.entrypoints.telegram.reading import arrival_of
 from bottega.entrypoints.telegram.types import CheckoutAsked, Incoming, TextSent
-from bottega.orchestration import inbox
+from bottega.orchestration.post import inbox
 from bottega.orchestration.tables import Inbox as InboxRow
 from bottega.orchestration.tables import Outbox
 from tests.entrypoints.telegram import polling

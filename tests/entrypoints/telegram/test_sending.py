@@ -15,7 +15,7 @@ from bottega.entrypoints.telegram.faults import Unreachable
 from bottega.entrypoints.telegram.pacing import Limits
 from bottega.entrypoints.telegram.sending import post_document, post_invoice, post_say
 from bottega.entrypoints.telegram.types import Button, Say
-from bottega.orchestration.outbox import Postman
+from bottega.orchestration.post.outbox import Postman
 from bottega.orchestration.tables import Outbox
 from tests.entrypoints.telegram.wires import QuickClock, Wires, wired
 from tests.fakes.telegram import TOKEN, FakeTelegram

@@ -20,7 +20,7 @@ from bottega.entrypoints.http.problems import refuse
 from bottega.entrypoints.relay.server import listen, serving
 from bottega.entrypoints.telegram.receiving import SOURCE
 from bottega.entrypoints.telegram.webhook import PATH, SECRET_HEADER, Webhook, secret_for, webhook_routes
-from bottega.orchestration.inbox import Inbox
+from bottega.orchestration.post.inbox import Inbox
 from tests.entrypoints.telegram.wires import going_on, wired
 from tests.fakes.telegram import TOKEN
 

@@ -22,8 +22,8 @@ from bottega.entrypoints.telegram.receiving import SOURCE, Reception
 from bottega.entrypoints.telegram.saying import Voice
 from bottega.entrypoints.telegram.sending import TARGET, post_say
 from bottega.entrypoints.telegram.types import Incoming, Say, TextSent
-from bottega.orchestration.inbox import Clerk, Inbox
-from bottega.orchestration.outbox import Postman
+from bottega.orchestration.post.inbox import Clerk, Inbox
+from bottega.orchestration.post.outbox import Postman
 from tests.fakes.telegram import TOKEN, FakeTelegram
 
 ME = Me(id=123456789, username="bottega_bot")

@@ -20,8 +20,8 @@ from bottega.entrypoints.cli.screen import Screen
 from bottega.entrypoints.cli.watching import Watching
 from bottega.keys.store import providers_kept
 from bottega.orchestration.events import DrivenElsewhere, Event, InLine, RunResumed
-from bottega.orchestration.standing import Status
 from bottega.orchestration.state import Phase, RunState, StopCode
+from bottega.orchestration.views.standing import Status
 from bottega.projects.tables import Question
 
 

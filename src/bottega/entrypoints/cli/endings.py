@@ -4,8 +4,8 @@ from bottega.bootstrap import App
 from bottega.entrypoints.cli import words
 from bottega.entrypoints.cli.running import Exit
 from bottega.orchestration.events import RunStopped
-from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState, StopCode
+from bottega.orchestration.views.standing import Status
 from bottega.projects.tables import Question
 
 

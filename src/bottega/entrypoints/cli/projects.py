@@ -13,8 +13,8 @@ from bottega.config import Settings
 from bottega.core.money import show_credits
 from bottega.entrypoints.cli import delivery, words
 from bottega.entrypoints.cli.running import fail, local_username, parse_project_id, run_app
-from bottega.orchestration.standing import Status
 from bottega.orchestration.state import StopCode
+from bottega.orchestration.views.standing import Status
 
 WIDE = 600
 

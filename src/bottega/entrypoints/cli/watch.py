@@ -10,8 +10,8 @@ from bottega.entrypoints.cli import delivery, endings, words
 from bottega.entrypoints.cli.running import local_username, parse_project_id, run_app
 from bottega.entrypoints.cli.screen import Screen
 from bottega.entrypoints.cli.watching import Watching
-from bottega.orchestration.standing import Status
 from bottega.orchestration.state import RunState
+from bottega.orchestration.views.standing import Status
 
 LOOK_SECONDS = 2.0
 IDLE_LOOKS = 3  # in a row with nobody at work: between two steps, or two workers, that is nothing to tell

@@ -22,7 +22,7 @@ from bottega.entrypoints.telegram.pieces import LONGEST_MESSAGE, pieces
 from bottega.entrypoints.telegram.saying import Voice, is_ours
 from bottega.entrypoints.telegram.sending import CODE_HERE, as_say
 from bottega.entrypoints.telegram.types import Say
-from bottega.orchestration.outbox import Message, Refused
+from bottega.orchestration.post.outbox import Message, Refused
 
 LARGEST_FILE_BYTES = 50 * 1024**2
 STARS = "XTR"

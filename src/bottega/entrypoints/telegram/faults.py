@@ -1,6 +1,6 @@
 """What may come of talking to Telegram, as the outbox and the inbox understand it: later, or never."""
 
-from bottega.orchestration.outbox import Refused, TryLater
+from bottega.orchestration.post.outbox import Refused, TryLater
 
 
 class Later(TryLater):

@@ -12,7 +12,7 @@ from bottega.db.transaction import Database
 from bottega.delivery.storage import StorageService
 from bottega.entrypoints.telegram.desk import Desk
 from bottega.entrypoints.telegram.words.values import Offers
-from bottega.orchestration.forgetting import Forgetting
+from bottega.orchestration.commands.forgetting import Forgetting
 from bottega.orchestration.orchestrator import ModelOrchestrator
 
 CHANNEL = "telegram"  # how the engine calls what is said here

@@ -18,7 +18,7 @@ from bottega.entrypoints.telegram.words import words_for
 from bottega.entrypoints.telegram.words.money import MOVEMENTS
 from bottega.entrypoints.telegram.words.values import Bill, CheckoutRefusal, Stats
 from bottega.orchestration import funding
-from bottega.orchestration.figures import read_figures
+from bottega.orchestration.views.figures import read_figures
 from bottega.users.service import find_telegram
 
 LARGEST_GRANT = Decimal(1_000_000)

@@ -36,7 +36,7 @@ from bottega.orchestration import chats, events
 from bottega.orchestration.chats import Place
 from bottega.orchestration.events import Event, read_event
 from bottega.orchestration.herald import CHANNEL
-from bottega.orchestration.outbox import Refused, TryLater
+from bottega.orchestration.post.outbox import Refused, TryLater
 from bottega.orchestration.progress import News, history
 from bottega.projects.service import UnknownProject
 

@@ -29,9 +29,9 @@ from bottega.entrypoints.telegram.talk import Conversation
 from bottega.entrypoints.telegram.types import Incoming, Say
 from bottega.entrypoints.telegram.webhook import secret_for
 from bottega.entrypoints.telegram.words import words_for
-from bottega.orchestration.forgetting import Forgetting
-from bottega.orchestration.inbox import Clerk, Inbox
-from bottega.orchestration.outbox import Postman, TryLater
+from bottega.orchestration.commands.forgetting import Forgetting
+from bottega.orchestration.post.inbox import Clerk, Inbox
+from bottega.orchestration.post.outbox import Postman, TryLater
 
 T = TypeVar("T")
 

@@ -20,12 +20,12 @@ from bottega.entrypoints.telegram.words.values import (
     ShownPlan,
     Stopped,
 )
-from bottega.orchestration.commands import open_questions
+from bottega.orchestration.commands.effects import open_questions
 from bottega.orchestration.events import Delivered, Event
 from bottega.orchestration.situation import load_tasks
-from bottega.orchestration.standing import Status, commands_to_run, read_step, status_of
 from bottega.orchestration.state import Phase, RunKind, RunState, StopCode, TaskStatus
 from bottega.orchestration.tables import Task
+from bottega.orchestration.views.standing import Status, commands_to_run, read_step, status_of
 from bottega.projects import service as projects
 from bottega.projects.tables import Project
 

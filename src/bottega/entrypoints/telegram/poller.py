@@ -16,8 +16,8 @@ from bottega.core.clock import Clock
 from bottega.db.transaction import FAULTS, Database
 from bottega.entrypoints.telegram.api import BotApi
 from bottega.entrypoints.telegram.reading import arrival_of, number_of
-from bottega.orchestration.inbox import Inbox
-from bottega.orchestration.outbox import TryLater
+from bottega.orchestration.post.inbox import Inbox
+from bottega.orchestration.post.outbox import TryLater
 
 TURN_SECONDS = 2.0
 PROBE_SECONDS = 10.0  # a connection that a firewall forgot says nothing by itself

@@ -15,8 +15,8 @@ from bottega.entrypoints.telegram.turn import Turn
 from bottega.entrypoints.telegram.types import ButtonPressed
 from bottega.orchestration import chats
 from bottega.orchestration.chats import Expects
-from bottega.orchestration.commands import NothingToDo
-from bottega.orchestration.outbox import Refused, TryLater
+from bottega.orchestration.commands.effects import NothingToDo
+from bottega.orchestration.post.outbox import Refused, TryLater
 from bottega.projects import service as projects
 from bottega.projects.service import UnknownProject
 from bottega.projects.tables import Question

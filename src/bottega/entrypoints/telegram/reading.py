@@ -22,7 +22,7 @@ from bottega.entrypoints.telegram.types import (
     TextSent,
 )
 from bottega.llm.foreign_json import Json, as_list, as_map, as_text
-from bottega.orchestration.inbox import Arrival, storable
+from bottega.orchestration.post.inbox import Arrival, storable
 
 LARGEST_ID = 2**52
 KINDS = ("message", "callback_query", "pre_checkout_query", "my_chat_member")

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bottega.entrypoints.telegram.reading import Me, read
 from bottega.entrypoints.telegram.sending import post_say
 from bottega.entrypoints.telegram.types import Blocked, CheckoutAsked, Incoming, Say
-from bottega.orchestration.inbox import Received
+from bottega.orchestration.post.inbox import Received
 
 SOURCE = "telegram"
 

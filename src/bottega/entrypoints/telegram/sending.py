@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bottega.entrypoints.telegram.pieces import pieces, units, visible
 from bottega.entrypoints.telegram.types import Button, Keyboard, Say
-from bottega.orchestration import outbox
+from bottega.orchestration.post import outbox
 
 TARGET = "telegram"
 LONGEST_CAPTION = 1024

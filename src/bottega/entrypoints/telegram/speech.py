@@ -16,10 +16,20 @@ from bottega.entrypoints.telegram.picture import Sight
 from bottega.entrypoints.telegram.turn import Turn
 from bottega.entrypoints.telegram.types import RepliedTo, Say
 from bottega.entrypoints.telegram.words.values import Named, shown_order
-from bottega.orchestration import chats, messages
+from bottega.orchestration import chats
 from bottega.orchestration.briefs import MAX_BRIEF_BYTES, is_short, is_small_talk, storable
 from bottega.orchestration.chats import Expects, Place
-from bottega.orchestration.messages import AnswerNext, Approve, Cancel, ChangePlan, DropTask, Remark, Resume, Scene
+from bottega.orchestration.commands import understanding
+from bottega.orchestration.commands.understanding import (
+    AnswerNext,
+    Approve,
+    Cancel,
+    ChangePlan,
+    DropTask,
+    Remark,
+    Resume,
+    Scene,
+)
 from bottega.orchestration.state import StopCode
 from bottega.projects import service as projects
 from bottega.projects.status import ProjectStatus
@@ -37,7 +47,7 @@ async def hear(turn: Turn, text: str, *, reply_to: RepliedTo | None = None, is_f
         async with turn.house.database.transaction() as session:
             await chats.begin_in(session, turn.talk, project_id=done)
         return await ask_next(turn, done)
-    if typed := messages.named(text):
+    if typed := understanding.named(text):
         return await _obey_typed(turn, text, project_id=typed.project_id)
     if turn.talk.expects is not None and not is_forwarded and await _expected(turn, text):
         return None
@@ -209,7 +219,7 @@ async def speak_to(turn: Turn, text: str, *, project_id: uuid.UUID) -> None:
         return await turn.say(turn.words.people.fits_nothing())
     if status.stop_code is StopCode.QUESTIONS:
         text = await _as_option(turn, text, project_id=project_id)
-    meant = messages.understand(text, Scene(phase=status.phase, state=status.state, stop_code=status.stop_code))
+    meant = understanding.understand(text, Scene(phase=status.phase, state=status.state, stop_code=status.stop_code))
     await turn.house.orchestrator.handle_message(
         user_id=turn.user_id, channel=CHANNEL, text=text, project_id=project_id, idempotency_key=turn.key
     )
@@ -225,7 +235,7 @@ def _is_a_word_of_command(text: str, sight: Sight) -> bool:
     status = sight.status
     if status.phase is None or status.state is None:
         return False
-    meant = messages.understand(text, Scene(phase=status.phase, state=status.state, stop_code=status.stop_code))
+    meant = understanding.understand(text, Scene(phase=status.phase, state=status.state, stop_code=status.stop_code))
     return isinstance(meant, Approve | Cancel | DropTask) or (isinstance(meant, Resume) and not meant.remark)
 
 

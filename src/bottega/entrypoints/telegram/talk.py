@@ -28,7 +28,7 @@ from bottega.entrypoints.telegram.words.catalogue import languages
 from bottega.entrypoints.telegram.words.people import BadDocument
 from bottega.orchestration import chats
 from bottega.orchestration.briefs import MAX_BRIEF_BYTES, storable
-from bottega.orchestration.outbox import TryLater
+from bottega.orchestration.post.outbox import TryLater
 
 _TEXT_FILES = (".md", ".markdown", ".txt", ".text")
 _LONGEST_NAME = 100

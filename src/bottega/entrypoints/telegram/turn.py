@@ -10,8 +10,9 @@ from bottega.entrypoints.telegram.house import House
 from bottega.entrypoints.telegram.sending import post_say
 from bottega.entrypoints.telegram.types import Incoming, Say
 from bottega.entrypoints.telegram.words import Words, words_for
-from bottega.orchestration import chats, deeds
+from bottega.orchestration import chats
 from bottega.orchestration.chats import Expects, Talk
+from bottega.orchestration.commands import deeds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

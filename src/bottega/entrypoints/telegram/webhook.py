@@ -21,7 +21,7 @@ from bottega.entrypoints.relay.body import read_body
 from bottega.entrypoints.telegram.reading import arrival_of
 from bottega.entrypoints.telegram.receiving import SOURCE
 from bottega.llm.foreign_json import NotJson, parse
-from bottega.orchestration.inbox import Inbox
+from bottega.orchestration.post.inbox import Inbox
 
 PATH = "/telegram/webhook"
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105  # its name

@@ -30,9 +30,9 @@ from bottega.entrypoints.daemon.chores import doing
 from bottega.entrypoints.daemon.vigil import beating, told_to_stop
 from bottega.entrypoints.relay.host import LocalRelay
 from bottega.llm.types import Gateway
-from bottega.orchestration.advance import Advanced, Shift
 from bottega.orchestration.doorbell import Lane
 from bottega.orchestration.events import Announce
+from bottega.orchestration.running.advance import Advanced, Shift
 
 OVERDUE_SECONDS = 10.0
 SLICE_SECONDS = 120.0  # then a run goes to the end of the queue

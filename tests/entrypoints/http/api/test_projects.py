@@ -7,7 +7,7 @@ from sqlalchemy import func, select, text
 
 from bottega.billing.audit import audit
 from bottega.billing.tables import CreditTransaction
-from bottega.orchestration.commands import LONGEST_ANSWER
+from bottega.orchestration.commands.effects import LONGEST_ANSWER
 from bottega.orchestration.state import RunState
 from bottega.orchestration.tables import Run
 from bottega.projects.tables import Project

@@ -36,8 +36,9 @@ from bottega.entrypoints.http.api.wire import (
 )
 from bottega.entrypoints.http.identity import actor_of
 from bottega.keys import store
-from bottega.orchestration import deeds, funding
-from bottega.orchestration.attention import needing_attention
+from bottega.orchestration import funding
+from bottega.orchestration.commands import deeds
+from bottega.orchestration.views.attention import needing_attention
 from bottega.users import service as users
 
 router = APIRouter(prefix="/v1/admin", tags=["Administration"], route_class=ApiRoute)

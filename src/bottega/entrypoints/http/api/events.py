@@ -16,7 +16,7 @@ from bottega.entrypoints.http.api.house import House, Reader, TheHouse
 from bottega.entrypoints.http.api.route import ApiRoute
 from bottega.entrypoints.http.api.wire import LARGEST_ID, ProjectId, problems
 from bottega.entrypoints.http.identity import Caller
-from bottega.orchestration.live import Told
+from bottega.orchestration.views.live import Told
 from bottega.projects.service import UnknownProject
 from bottega.projects.status import FINAL
 

@@ -13,11 +13,11 @@ from bottega.delivery.links import Links
 from bottega.entrypoints.http.api.streams import Streams
 from bottega.entrypoints.http.identity import Caller, caller
 from bottega.keys.encryption import Vault
-from bottega.orchestration.browsing import Browser
-from bottega.orchestration.deeds import Key
-from bottega.orchestration.deleting import Deletion
-from bottega.orchestration.live import LiveEvents
+from bottega.orchestration.commands.deeds import Key
+from bottega.orchestration.commands.deleting import Deletion
 from bottega.orchestration.orchestrator import ModelOrchestrator
+from bottega.orchestration.views.browsing import Browser
+from bottega.orchestration.views.live import LiveEvents
 
 CHANNEL = "http"
 LONGEST_KEY = 190

@@ -16,8 +16,8 @@ from bottega.entrypoints.http.api.wire import Asked, Told, problems
 from bottega.keys import store
 from bottega.keys.encryption import FINGERPRINT_LENGTH, Vault
 from bottega.keys.store import KeptKey, NewKey
-from bottega.orchestration import deeds
-from bottega.orchestration.deeds import Key
+from bottega.orchestration.commands import deeds
+from bottega.orchestration.commands.deeds import Key
 
 router = APIRouter(prefix="/v1/keys", tags=["Own provider keys"], route_class=ApiRoute)
 

@@ -26,9 +26,9 @@ from bottega.entrypoints.http.api.house import House, OnceKey, TheHouse, Writer
 from bottega.entrypoints.http.api.route import StrictRoute
 from bottega.entrypoints.http.api.wire import Asked, problems
 from bottega.orchestration import events
-from bottega.orchestration.browsing import Overview
 from bottega.orchestration.orchestrator import NothingToDo
 from bottega.orchestration.state import StopCode
+from bottega.orchestration.views.browsing import Overview
 from bottega.projects.status import ProjectStatus
 
 router = APIRouter(tags=["Run loop"], route_class=StrictRoute)

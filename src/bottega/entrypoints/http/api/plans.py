@@ -12,8 +12,8 @@ from bottega.entrypoints.http.api.projects import Project, Said, shown
 from bottega.entrypoints.http.api.route import ApiRoute
 from bottega.entrypoints.http.api.wire import Asked, Exact, ProjectId, TaskKey, Told, problems
 from bottega.orchestration import tables
-from bottega.orchestration.commands import LONGEST_ANSWER
-from bottega.orchestration.replanning import TaskWish, revision_of
+from bottega.orchestration.commands.effects import LONGEST_ANSWER
+from bottega.orchestration.commands.replanning import TaskWish, revision_of
 
 router = APIRouter(prefix="/v1/projects/{project_id}", route_class=ApiRoute)
 PLAN, TASKS = "Questions and plan", "Tasks"

@@ -16,7 +16,7 @@ from bottega.entrypoints.http.api.route import ApiRoute
 from bottega.entrypoints.http.api.wire import Asked, Exact, Told
 from bottega.entrypoints.http.identity import actor_of
 from bottega.llm.types import ModelName
-from bottega.orchestration import deeds
+from bottega.orchestration.commands import deeds
 
 router = APIRouter(prefix="/v1/admin/prices", tags=["Administration"], route_class=ApiRoute)
 

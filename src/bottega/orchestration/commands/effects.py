@@ -18,12 +18,12 @@ from bottega.billing.quote import Quote
 from bottega.core.errors import AppError
 from bottega.core.ids import new_id
 from bottega.db.transaction import note
-from bottega.orchestration import dropping, journal, messages, progress, refining, replanning, setbacks
+from bottega.orchestration import journal, progress, refining, setbacks
 from bottega.orchestration.briefs import clean_brief, storable
-from bottega.orchestration.deeds import Projects
-from bottega.orchestration.doorbell import RunDue
-from bottega.orchestration.events import Event, PlanApproved, ProjectStarted, RunResumed
-from bottega.orchestration.messages import (
+from bottega.orchestration.commands import dropping, replanning, understanding
+from bottega.orchestration.commands.deeds import Projects
+from bottega.orchestration.commands.replanning import TaskWish
+from bottega.orchestration.commands.understanding import (
     AnswerNext,
     Approve,
     Begin,
@@ -37,13 +37,14 @@ from bottega.orchestration.messages import (
     Saying,
     Scene,
 )
-from bottega.orchestration.replanning import TaskWish
-from bottega.orchestration.runner import is_dead
+from bottega.orchestration.doorbell import RunDue
+from bottega.orchestration.events import Event, PlanApproved, ProjectStarted, RunResumed
+from bottega.orchestration.running.runner import is_dead
 from bottega.orchestration.situation import Loaded, load, load_tasks
-from bottega.orchestration.standing import read_status
 from bottega.orchestration.state import Phase, RunState, TaskStatus
 from bottega.orchestration.tables import Run, Task
 from bottega.orchestration.transitions import retried
+from bottega.orchestration.views.standing import read_status
 from bottega.projects import service as projects
 from bottega.projects.tables import Question
 
@@ -77,7 +78,7 @@ class Commands:
     async def obey(self, session: AsyncSession, *, by: Speaker, text: str, project_id: uuid.UUID | None) -> Projects:
         """Do what a message means."""
         scene = None if project_id is None else await _scene(session, by=by, project_id=project_id)
-        match messages.understand(text, scene):
+        match understanding.understand(text, scene):
             case Begin() if project_id is not None:
                 raise NothingToDo("The project is finished. Begin another with a brief of its own.")
             case Begin():

@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bottega.db.transaction import Database
 from bottega.orchestration import journal
-from bottega.orchestration.ceilings import WorkingTimeOver
 from bottega.orchestration.journal import Claim, LeaseLost
+from bottega.orchestration.running.ceilings import WorkingTimeOver
 from bottega.orchestration.setbacks import Interrupted
 
 HEARTBEAT_SECONDS = 10.0  # a third of the lease: two beats may fail before it runs out

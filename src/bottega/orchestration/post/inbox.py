@@ -26,8 +26,8 @@ from bottega.core.clock import Clock
 from bottega.core.log import bound
 from bottega.db.notifications import listen
 from bottega.db.transaction import FAULTS, Database
-from bottega.orchestration.outbox import Refused, TryLater, fault_of
-from bottega.orchestration.worklist import LOOK_SECONDS, Hands, Shape, Worklist
+from bottega.orchestration.post.outbox import Refused, TryLater, fault_of
+from bottega.orchestration.post.worklist import LOOK_SECONDS, Hands, Shape, Worklist
 
 CHANNEL = "bottega_inbox"  # the payload is a source
 HANDLING_SECONDS = 20.0

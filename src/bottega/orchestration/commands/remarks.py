@@ -11,8 +11,8 @@ from sqlalchemy import text
 
 from bottega.db.transaction import Database
 from bottega.orchestration.briefs import storable
-from bottega.orchestration.commands import Speaker
-from bottega.orchestration.messages import Remark, Scene, understand
+from bottega.orchestration.commands.effects import Speaker
+from bottega.orchestration.commands.understanding import Remark, Scene, understand
 from bottega.orchestration.state import Phase, RunState
 
 _AT_WORK = Scene(phase=Phase.IMPLEMENT, state=RunState.READY, stop_code=None)

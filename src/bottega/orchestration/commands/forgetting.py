@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import text, update
 
 from bottega.db.transaction import Database
-from bottega.orchestration.deleting import Deletion
+from bottega.orchestration.commands.deleting import Deletion
 from bottega.users.tables import User
 
 FORGOTTEN = "deleted"  # the account's status

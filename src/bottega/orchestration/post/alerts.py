@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bottega.billing.audit import Finding
 from bottega.billing.auditor import Auditor
 from bottega.db.transaction import Database
-from bottega.orchestration import outbox
 from bottega.orchestration.events import RunStopped
+from bottega.orchestration.post import outbox
 
 TARGET = "alert"
 _FINDINGS_SHOWN = 20

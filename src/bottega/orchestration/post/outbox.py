@@ -25,8 +25,8 @@ from bottega.core.backoff import backoff_seconds
 from bottega.core.clock import Clock
 from bottega.core.errors import AppError
 from bottega.db.transaction import Database, note
+from bottega.orchestration.post.worklist import LOOK_SECONDS, Hands, Shape, Worklist
 from bottega.orchestration.tables import Outbox
-from bottega.orchestration.worklist import LOOK_SECONDS, Hands, Shape, Worklist
 
 LEASE_SECONDS = 60.0
 SENDING_SECONDS = 30.0  # half the lease: who is slow in noting what was sent still holds it

@@ -22,16 +22,17 @@ from bottega.core.clock import Clock
 from bottega.core.log import bound
 from bottega.db.transaction import is_conflict
 from bottega.llm.errors import ProviderError
-from bottega.orchestration import journal, setbacks, settlement, situation, telling
-from bottega.orchestration.ceilings import Ceilings, WorkingTimeOver
+from bottega.orchestration import journal, setbacks, situation
 from bottega.orchestration.decide import Do, Done, Wait, decide
 from bottega.orchestration.doorbell import Doorbell, Lane
 from bottega.orchestration.events import Announce, Event, ProviderTrouble, StepStarted
-from bottega.orchestration.heartbeat import HEARTBEAT_SECONDS, Pulse, at_most
 from bottega.orchestration.herald import Herald
 from bottega.orchestration.journal import Claim, LeaseLost, operation_key
+from bottega.orchestration.running import settlement, telling
+from bottega.orchestration.running.ceilings import Ceilings, WorkingTimeOver
+from bottega.orchestration.running.heartbeat import HEARTBEAT_SECONDS, Pulse, at_most
+from bottega.orchestration.running.settlement import DoneStep
 from bottega.orchestration.setbacks import Setback
-from bottega.orchestration.settlement import DoneStep
 from bottega.orchestration.state import RunState, StepKind, StopCode, TaskStatus
 from bottega.orchestration.steps.catalogue import EXECUTORS, lane_of, model_of
 from bottega.orchestration.steps.types import Situation, StepResult, Workbench

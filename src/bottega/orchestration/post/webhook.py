@@ -12,7 +12,7 @@ import httpx2
 from bottega.core.clock import Clock
 from bottega.llm.dialect import HttpFault, retry_after
 from bottega.llm.wire import load_certificates
-from bottega.orchestration.outbox import Message, Refused, TryLater
+from bottega.orchestration.post.outbox import Message, Refused, TryLater
 
 TIMEOUT_SECONDS = 15.0
 _LATER = {408, 425, 429}

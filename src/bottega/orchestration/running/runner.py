@@ -22,9 +22,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from bottega.core.clock import Clock
 from bottega.db.transaction import Database
 from bottega.orchestration import funding, journal
-from bottega.orchestration.advance import Advanced, Advancer, Shift
 from bottega.orchestration.doorbell import Lane
 from bottega.orchestration.events import Announce, DrivenElsewhere, InLine
+from bottega.orchestration.running.advance import Advanced, Advancer, Shift
 from bottega.orchestration.state import RunState
 from bottega.orchestration.tables import Run
 
