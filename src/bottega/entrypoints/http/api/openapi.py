@@ -68,6 +68,7 @@ _SIGNING_IN = {
     503: "That way to sign in is not set up here.",
 }
 _RUN_LOOP = "/orchestrate/run-loop"
+_KEY_REUSED = {422: "The `Idempotency-Key` was used before, for something else."}
 
 
 def add_api(app: FastAPI, house: House) -> None:
@@ -126,6 +127,7 @@ def _say_what_may_go_wrong(operation: dict[str, Any], *, path: str) -> None:
         (_WITH_A_TOKEN, "security" in operation),
         (_SIGNING_IN, path.startswith("/auth/")),
         (_WITH_A_BODY, "requestBody" in operation),
+        (_KEY_REUSED, path == _RUN_LOOP),
         (_ASKED, path != _RUN_LOOP and ("requestBody" in operation or "parameters" in operation)),
     ):
         if applies:
