@@ -22,7 +22,7 @@ from bottega.entrypoints.http.application import Parts, create_app
 from bottega.entrypoints.relay.calls import Calls
 from bottega.entrypoints.relay.desk import MeteredDesk
 from bottega.entrypoints.relay.router import Relay
-from bottega.entrypoints.relay.server import listen, serving
+from bottega.entrypoints.relay.server import STALLED_SECONDS, listen, serving
 from bottega.keys.manager import APIKeyManager
 from bottega.llm.client import LLMClient, Patience
 from bottega.llm.errors import ProviderError
@@ -47,11 +47,13 @@ def at_once(error: ProviderError, *, attempt: int) -> float | None:  # noqa: ARG
 
 
 @asynccontextmanager
-async def served(app: ASGIApp) -> AsyncIterator[str]:
+async def served(
+    app: ASGIApp, *, grace_seconds: int = 1, stalled_seconds: float = STALLED_SECONDS
+) -> AsyncIterator[str]:
     """Serve an application on loopback and return its URL."""
     at = listen(host="127.0.0.1", port=0)
     url = f"http://127.0.0.1:{at.getsockname()[1]}"
-    async with serving(app, at=at, grace_seconds=1):
+    async with serving(app, at=at, grace_seconds=grace_seconds, stalled_seconds=stalled_seconds):
         yield url
 
 

@@ -1,4 +1,8 @@
-"""Serving an application from this process: on a socket that is given, without touching signals or the log."""
+"""Serving an application from this process: on a socket that is given, without touching signals or the log.
+
+Whoever takes nothing of an answer for a minute is hung up upon, and within a second when the server stops: a reader
+that stopped reading, or is gone without a word, keeps neither memory nor the server. One that is slow is waited for.
+"""
 
 import asyncio
 import socket
@@ -7,10 +11,13 @@ from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bottega.core.errors import AppError
 
 LARGEST_HEAD_BYTES = 16 * 1024
+STALLED_SECONDS = 60.0
+STALLED_AT_THE_END_SECONDS = 1.0
 
 
 class CannotListen(AppError):
@@ -34,14 +41,16 @@ def listen(*, host: str, port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, *, at: socket.socket, grace_seconds: int) -> AsyncIterator[None]:
+async def serving(
+    app: ASGIApp, *, at: socket.socket, grace_seconds: int, stalled_seconds: float = STALLED_SECONDS
+) -> AsyncIterator[None]:
     """Serve while the block runs; then take no more requests and let those under way end, for a while."""
     server = _Server(
         uvicorn.Config(
             app,
             lifespan="off",
             ws="none",
-            http="h11",
+            http=_connection(stalled_seconds),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -59,6 +68,51 @@ async def serving(app: ASGIApp, *, at: socket.socket, grace_seconds: int) -> Asy
         server.should_exit = True
         await asyncio.gather(task)
         at.close()
+
+
+def _connection(stalled_seconds: float) -> type[H11Protocol]:
+    """Return the protocol of a connection, which looks every now and then whether its reader still reads."""
+
+    class Connection(H11Protocol):
+        _unsent_bytes = 0  # when last looked at, if none are added meanwhile
+        _watch: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._look_after(stalled_seconds)
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            self._unsent_bytes = 0  # it reads
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._look_after(None)
+            super().connection_lost(exc)
+
+        def shutdown(self) -> None:
+            super().shutdown()
+            self._unsent_bytes = self._waiting_bytes()
+            self._look_after(min(stalled_seconds, STALLED_AT_THE_END_SECONDS))
+
+        def _look_after(self, seconds: float | None) -> None:
+            if self._watch is not None:
+                self._watch.cancel()
+            self._watch = None if seconds is None else self.loop.call_later(seconds, self._look, seconds)
+
+        def _look(self, seconds: float) -> None:
+            waiting_bytes = self._waiting_bytes()
+            if 0 < waiting_bytes == self._unsent_bytes:
+                self.transport.abort()
+                return
+            self._unsent_bytes = waiting_bytes
+            self._look_after(seconds)
+
+        def _waiting_bytes(self) -> int:
+            """Return how much waits for the reader, once no more is added to it: it is full, or the last was said."""
+            adds_more = not (self.flow.write_paused or self.transport.is_closing())
+            return 0 if adds_more else self.transport.get_write_buffer_size()
+
+    return Connection
 
 
 class _Server(uvicorn.Server):

@@ -29,6 +29,7 @@ from bottega.entrypoints.http.serve import house_of
 from bottega.entrypoints.relay.calls import Calls
 from bottega.entrypoints.relay.desk import MeteredDesk
 from bottega.entrypoints.relay.router import Relay
+from bottega.entrypoints.relay.server import STALLED_SECONDS
 from bottega.llm.types import Gateway
 from bottega.orchestration.state import RunState
 from bottega.users.tables import User
@@ -134,6 +135,8 @@ async def installed(
     script: Any = None,
     llm: Gateway | None = None,
     streams: Streams | None = None,
+    grace_seconds: int = 1,
+    stalled_seconds: float = STALLED_SECONDS,
     **settings: Any,
 ) -> AsyncIterator[Installation]:
     """Serve the API of an installation that nobody drives unless asked to."""
@@ -157,7 +160,8 @@ async def installed(
             access=access,
         )
         application = create_app(parts)
-        url = await stack.enter_async_context(served(application))
+        server = served(application, grace_seconds=grace_seconds, stalled_seconds=stalled_seconds)
+        url = await stack.enter_async_context(server)
         stack.callback(streams.closing.set)
         yield Installation(app=app, access=access, served=application, url=url, streams=streams, stack=stack)
 
