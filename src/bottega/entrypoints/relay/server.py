@@ -2,6 +2,7 @@
 
 Whoever takes nothing of an answer for a minute is hung up upon, and within a second when the server stops: a reader
 that stopped reading, or is gone without a word, keeps neither memory nor the server. One that is slow is waited for.
+Whoever goes on sending after the answer is heard for a second, so that they see it, and no longer.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from bottega.core.errors import AppError
 LARGEST_HEAD_BYTES = 16 * 1024
 STALLED_SECONDS = 60.0
 STALLED_AT_THE_END_SECONDS = 1.0
+STILL_SENDING_SECONDS = 1.0
 
 
 class CannotListen(AppError):
@@ -50,7 +52,7 @@ async def serving(
             app,
             lifespan="off",
             ws="none",
-            http=_connection(stalled_seconds),
+            http=type("_Connection", (_Connection,), {"stalled_seconds": stalled_seconds}),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -70,49 +72,57 @@ async def serving(
         at.close()
 
 
-def _connection(stalled_seconds: float) -> type[H11Protocol]:
-    """Return the protocol of a connection, which looks every now and then whether its reader still reads."""
+class _Connection(H11Protocol):
+    """Looks every now and then whether its reader still reads."""
 
-    class Connection(H11Protocol):
-        _unsent_bytes = 0  # when last looked at, if none are added meanwhile
-        _watch: asyncio.TimerHandle | None = None
+    stalled_seconds = STALLED_SECONDS
+    _unsent_bytes = 0  # when last looked at, if none are added meanwhile
+    _watch: asyncio.TimerHandle | None = None
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self._look_after(stalled_seconds)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._look_after(self.stalled_seconds)
 
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            self._unsent_bytes = 0  # it reads
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unsent_bytes = 0  # it reads
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._look_after(None)
-            super().connection_lost(exc)
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._look_after(None)
+        super().connection_lost(exc)
 
-        def shutdown(self) -> None:
-            super().shutdown()
-            self._unsent_bytes = self._waiting_bytes()
-            self._look_after(min(stalled_seconds, STALLED_AT_THE_END_SECONDS))
+    def on_response_complete(self) -> None:
+        cycle = self.cycle  # before what was sent behind it begins
+        super().on_response_complete()
+        if cycle.more_body:
+            self.loop.call_later(STILL_SENDING_SECONDS, self._stop_hearing, cycle)
 
-        def _look_after(self, seconds: float | None) -> None:
-            if self._watch is not None:
-                self._watch.cancel()
-            self._watch = None if seconds is None else self.loop.call_later(seconds, self._look, seconds)
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._unsent_bytes = self._waiting_bytes()
+        self._look_after(min(self.stalled_seconds, STALLED_AT_THE_END_SECONDS))
 
-        def _look(self, seconds: float) -> None:
-            waiting_bytes = self._waiting_bytes()
-            if 0 < waiting_bytes == self._unsent_bytes:
-                self.transport.abort()
-                return
-            self._unsent_bytes = waiting_bytes
-            self._look_after(seconds)
+    def _stop_hearing(self, cycle: object) -> None:
+        if self.cycle is cycle and self.cycle.more_body:
+            self.transport.close()
 
-        def _waiting_bytes(self) -> int:
-            """Return how much waits for the reader, once no more is added to it: it is full, or the last was said."""
-            adds_more = not (self.flow.write_paused or self.transport.is_closing())
-            return 0 if adds_more else self.transport.get_write_buffer_size()
+    def _look_after(self, seconds: float | None) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = None if seconds is None else self.loop.call_later(seconds, self._look, seconds)
 
-    return Connection
+    def _look(self, seconds: float) -> None:
+        waiting_bytes = self._waiting_bytes()
+        if 0 < waiting_bytes == self._unsent_bytes:
+            self.transport.abort()
+            return
+        self._unsent_bytes = waiting_bytes
+        self._look_after(seconds)
+
+    def _waiting_bytes(self) -> int:
+        """Return how much waits for the reader, once no more is added to it: it is full, or the last was said."""
+        adds_more = not (self.flow.write_paused or self.transport.is_closing())
+        return 0 if adds_more else self.transport.get_write_buffer_size()
 
 
 class _Server(uvicorn.Server):

@@ -119,7 +119,7 @@ async def asked(
     if isinstance(body, dict) and "project_id" in body:
         body = {**body, "project_id": project_id}
     given = {"params": dict(call.query), **given}
-    if body is not None:
+    if body is not None and not given.keys() & {"json", "content"}:
         given["json"] = body
     method = next(iter(route.methods or ()))
     return await http.request(method, path, **given)
