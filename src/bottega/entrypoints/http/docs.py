@@ -25,16 +25,27 @@ it out is not served: it would load scripts from elsewhere. Any OpenAPI tool rea
 
 ## In five minutes
 
+The server is asked as whoever made the token. `bottega serve` works on what is begun; the loop only says go and waits.
+
 ```sh
 bottega serve &
-TOKEN=$(bottega token create laptop)
-curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" -H "Idempotency-Key: first" \\
-  -d '{{"brief": "A command line tool that counts words, tested, standard library only."}}' \\
-  http://127.0.0.1:8080/v1/projects
-curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \\
-  -d '{{"project_id": "..."}}' http://127.0.0.1:8080/orchestrate/run-loop     # again, until it says `completed`
-curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8080/v1/projects/.../archive -o project.zip
+export TOKEN=$(bottega token create laptop) AT=http://127.0.0.1:8080
+api() {{ curl -sS -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" "$@"; }}
+field() {{ python3 -c "import json, sys; print(json.load(sys.stdin)['$1'])"; }}
+
+PROJECT=$(api -H "Idempotency-Key: first" $AT/v1/projects \\
+  -d '{{"brief": "A command line tool that counts words, tested, standard library only."}}' | field id)
+
+# Again until it says `completed`. To ask for work is to say go to the plan: to see it first, read the project.
+until api -d "{{\\"project_id\\": \\"$PROJECT\\"}}" $AT/orchestrate/run-loop | tee /dev/stderr | grep -q completed
+do sleep 1; done
+
+api "$AT/v1/projects/$PROJECT/events?until_end=true"  # what happened, as it happens
+api $AT/v1/projects/$PROJECT/archive -o project.zip
+api $AT/v1/projects/$PROJECT/receipt
 ```
+
+Where the Architect asks first, the loop says so with 409: read `/questions`, and send `/answers`.
 
 ## Errors
 
@@ -71,15 +82,19 @@ def page(told: Mapping[str, Any]) -> str:
     problem = json.dumps(_PROBLEM, indent=2)
     parts = [_HEAD.format(about=told["info"]["description"], problem=problem)]
     by_tag: dict[str, list[str]] = {}
+    shown: dict[str, str] = {}
     for path, operations in told["paths"].items():
         for method, operation in operations.items():
             (tag,) = operation["tags"]
-            by_tag.setdefault(tag, []).append("\n".join(_operation(method, path, operation, told)))
+            by_tag.setdefault(tag, []).append("\n".join(_operation(method, path, operation, told, shown=shown)))
     parts += [f"## {tag}\n\n" + "\n\n".join(routes) + "\n" for tag, routes in by_tag.items()]
     return "\n".join(parts)
 
 
-def _operation(method: str, path: str, operation: Mapping[str, Any], told: Mapping[str, Any]) -> Iterator[str]:
+def _operation(
+    method: str, path: str, operation: Mapping[str, Any], told: Mapping[str, Any], *, shown: dict[str, str]
+) -> Iterator[str]:
+    """Yield lines. `shown` says where an answer of some kind is to be seen."""
     yield f"### `{method.upper()} {path}`\n"
     yield operation["description"].strip() + "\n"
     scopes = [scope for wanted in operation.get("security", ()) for scope in next(iter(wanted.values()))]
@@ -90,15 +105,31 @@ def _operation(method: str, path: str, operation: Mapping[str, Any], told: Mappi
         yield f"- `{parameter['name']}` ({parameter['in']}{needed}){about}"
     if "requestBody" in operation:
         (content,) = operation["requestBody"]["content"].values()
-        yield f"- takes {_shape(content['schema'], told)}"
+        yield f"- takes {_shape(content['schema'], told)}{_shown(content)}"
     good = {status: answer for status, answer in operation["responses"].items() if status < "400"}
     for status, answer in good.items():
-        shapes = [
-            _shape(each["schema"], told) if "schema" in each else f"`{media_type}`"
-            for media_type, each in answer.get("content", {}).items()
-        ]
-        yield f"- {status}: {' or '.join(shapes) or 'nothing'}"
+        yield f"- {status}: {_answer(answer, shown, where=f'{method.upper()} {path}')}"
     yield f"- errors: {', '.join(sorted(operation['responses'].keys() - good.keys()))}"
+
+
+def _answer(answer: Mapping[str, Any], shown: dict[str, str], *, where: str) -> str:
+    """Show an answer of each kind once, as it really was; from then on, only where it is shown."""
+    parts = []
+    for media_type, content in answer.get("content", {}).items():
+        kind = content.get("schema", {}).get("$ref", "")
+        if "example" not in content:
+            parts.append(f"`{media_type}`")
+        elif shown.setdefault(kind, where) != where:
+            parts.append(f"as `{shown[kind]}` answers")
+        else:
+            example = content["example"]
+            text = example.strip() if isinstance(example, str) else json.dumps(example, indent=2, ensure_ascii=False)
+            parts.append(f"\n\n```json\n{text}\n```\n" if kind else f"\n\n```\n{text}\n```\n")
+    return " or ".join(parts) or "nothing"
+
+
+def _shown(content: Mapping[str, Any]) -> str:
+    return f", as in `{json.dumps(content['example'], ensure_ascii=False)}`" if "example" in content else ""
 
 
 def _shape(schema: Mapping[str, Any], told: Mapping[str, Any]) -> str:
