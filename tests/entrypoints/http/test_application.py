@@ -16,8 +16,6 @@ from structlog.testing import capture_logs
 from bottega.billing.payments.types import Order
 from bottega.core.clock import SystemClock
 from bottega.core.errors import AppError
-from bottega.delivery.links import Download
-from bottega.delivery.storage import BadDownloadLink
 from bottega.entrypoints.http.application import Parts, create_app
 from bottega.entrypoints.relay.calls import Calls
 from bottega.entrypoints.relay.router import Relay
@@ -246,23 +244,6 @@ async def test_what_was_not_handed_in_is_not_there(outside: Outside) -> None:
     async with served(create_app(parts)) as url, client(url) as http:
         assert (await http.post("/webhooks/stripe", content=b"{}")).status_code == 404
         assert (await http.get(f"/dev/checkout/{uuid.uuid4()}")).status_code == 404
-
-
-async def test_a_file_is_handed_out_to_whoever_has_its_link(outside: Outside) -> None:
-    class Shelf:
-        async def fetch(self, token: str) -> Download:
-            if token != "good":
-                raise BadDownloadLink("This download link is not valid. Ask for a new one.")
-            return Download(name="to-do.zip", content=b"zip")
-
-    relay = Relay(desk=outside, models=(), calls=Calls(), clock=SystemClock())
-    async with served(create_app(Parts(ping=outside.ping, relay=relay, downloads=Shelf()))) as url, client(url) as http:
-        got = await http.get("/download/good")
-        assert (got.status_code, got.content) == (200, b"zip")
-        assert got.headers["content-disposition"] == 'attachment; filename="to-do.zip"'
-        assert got.headers["cache-control"] == "private, no-store"
-        refused = await http.get("/download/bad")
-        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "bad_download_link")
 
 
 def test_an_address_that_cannot_be_listened_on_is_said() -> None:

@@ -1,4 +1,4 @@
-"""The HTTP application: whether we live, webhooks of payment providers and of Telegram, downloads, and the relay.
+"""The HTTP application: whether we live, webhooks of payment providers and of Telegram, the API, and the relay.
 
 It decides nothing: a request becomes one call of an object that was handed in, and an outcome becomes a status.
 """
@@ -20,7 +20,6 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from bottega.access.service import Access
 from bottega.core.errors import AppError
-from bottega.delivery.links import Download
 from bottega.entrypoints.http.api.house import House
 from bottega.entrypoints.http.api.openapi import add_api
 from bottega.entrypoints.http.pages import DevelopmentPayments, add_development_checkout, add_landing_pages
@@ -43,12 +42,6 @@ class Webhooks(Protocol):
         ...
 
 
-class Downloads(Protocol):
-    async def fetch(self, token: str) -> Download:
-        """Return the file that a link of ours grants; raise an AppError for any other."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What the application is made of. `ping` raises when the database does not answer.
@@ -61,7 +54,6 @@ class Parts:
     webhooks: Webhooks | None = None
     development_payments: DevelopmentPayments | None = None
     telegram: Webhook | None = None
-    downloads: Downloads | None = None
     house: House | None = None
     access: Access | None = None
     cors_origins: Sequence[str] = ()
@@ -86,8 +78,6 @@ def create_app(parts: Parts) -> FastAPI:
     if parts.webhooks is not None:
         _add_webhooks(app, parts.webhooks)
     add_landing_pages(app)
-    if parts.downloads is not None:
-        _add_downloads(app, parts.downloads)
     if parts.telegram is not None:
         app.include_router(webhook_routes(parts.telegram))
     if parts.development_payments is not None:
@@ -141,11 +131,3 @@ def _add_webhooks(app: FastAPI, webhooks: Webhooks) -> None:
         body = await read_body(request, limit_bytes=WEBHOOK_LIMIT_BYTES)
         await webhooks.receive(gateway=gateway, body=body, headers=request.headers)
         return JSONResponse({"received": True})
-
-
-def _add_downloads(app: FastAPI, downloads: Downloads) -> None:
-    @app.get("/download/{token}", response_model=None)
-    async def download(token: str) -> Response:
-        found = await downloads.fetch(token)
-        headers = {"Content-Disposition": f'attachment; filename="{found.name}"', "Cache-Control": "private, no-store"}
-        return Response(found.content, media_type="application/octet-stream", headers=headers)

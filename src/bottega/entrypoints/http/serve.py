@@ -99,7 +99,6 @@ async def serving_app(
             webhooks=app.payments,
             development_payments=development,
             telegram=telegram,
-            downloads=app.links,
             house=house_of(app, clock=clock, streams=streams),
             access=access,
             cors_origins=app.settings.access.cors_origins,
