@@ -56,7 +56,8 @@ test-mutations: $(VENV)/.installed-dev ## take the ledger's guards away one by o
 test-api-fuzz: $(VENV)/.installed-dev ## the API explored at length by Schemathesis: API_FUZZ_EXAMPLES=50 of each route
 	@$(BIN)/pytest -m slow tests/entrypoints/http/api/test_fuzz.py
 
-docs-api: $(VENV)/.installed-dev ## write docs/api.md from the API's own description
+docs-api: $(VENV)/.installed-dev ## ask an installation for examples; write docs/api.md from the API's own description
+	@API_EXAMPLES=write $(BIN)/pytest -q tests/entrypoints/http/api/test_examples.py -k real_answer
 	@$(BIN)/python -m bottega.entrypoints.http.docs > docs/api.md
 
 bench-api: $(VENV)/.installed-dev ## requests a second over HTTP, beside a bare route that asks the same of the database

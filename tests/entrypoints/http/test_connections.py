@@ -13,8 +13,9 @@ from structlog.testing import capture_logs
 
 from bottega.core.clock import SystemClock
 from bottega.entrypoints.http.application import Parts, create_app
-from bottega.entrypoints.http.connections import KEPT_BACK, Patience, connections, patience
+from bottega.entrypoints.http.protection import unreadable_answer
 from bottega.entrypoints.relay.calls import Calls
+from bottega.entrypoints.relay.connections import KEPT_BACK, Patience, connections, patience
 from bottega.entrypoints.relay.router import Relay
 from bottega.entrypoints.relay.server import listen, serving
 from tests.entrypoints.http.doors import Nobody
@@ -73,8 +74,9 @@ async def street(allowed: Patience) -> AsyncIterator[Street]:
     _add_slow_and_large(app, begun=begun)
     at = listen(host="127.0.0.1", port=0)
     port = at.getsockname()[1]
+    connection = connections(allowed, unreadable=unreadable_answer)
     async with contextlib.AsyncExitStack() as stack:
-        await stack.enter_async_context(serving(app, at=at, grace_seconds=1, connection=connections(allowed)))
+        await stack.enter_async_context(serving(app, at=at, grace_seconds=1, connection=connection))
         yield Street(port=port, begun=begun, stop=stack.aclose)
 
 
@@ -134,7 +136,7 @@ async def test_a_body_that_is_dripped_after_its_answer_keeps_nothing_open() -> N
 
 
 async def test_whoever_takes_no_answer_has_gone() -> None:
-    async with street(Patience(connections=10, taking_seconds=0.3)) as here, here.wire() as lazy:
+    async with street(Patience(connections=10, stalled_seconds=0.3)) as here, here.wire() as lazy:
         assert b" 200 " in await lazy.asked(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
         await asyncio.sleep(0.8)
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):

@@ -20,6 +20,7 @@ from bottega.core.clock import SystemClock
 from bottega.db.transaction import Database
 from bottega.entrypoints.http.application import Parts, create_app
 from bottega.entrypoints.relay.calls import Calls
+from bottega.entrypoints.relay.connections import STALLED_SECONDS, connections, patience
 from bottega.entrypoints.relay.desk import MeteredDesk
 from bottega.entrypoints.relay.router import Relay
 from bottega.entrypoints.relay.server import listen, serving
@@ -47,11 +48,14 @@ def at_once(error: ProviderError, *, attempt: int) -> float | None:  # noqa: ARG
 
 
 @asynccontextmanager
-async def served(app: ASGIApp) -> AsyncIterator[str]:
+async def served(
+    app: ASGIApp, *, grace_seconds: int = 1, stalled_seconds: float = STALLED_SECONDS
+) -> AsyncIterator[str]:
     """Serve an application on loopback and return its URL."""
     at = listen(host="127.0.0.1", port=0)
     url = f"http://127.0.0.1:{at.getsockname()[1]}"
-    async with serving(app, at=at, grace_seconds=1):
+    connection = connections(patience(stalled_seconds=stalled_seconds))
+    async with serving(app, at=at, grace_seconds=grace_seconds, connection=connection):
         yield url
 
 

@@ -25,39 +25,37 @@ it out is not served: it would load scripts from elsewhere. Any OpenAPI tool rea
 
 ## In five minutes
 
-With an installation that has keys and prices for its models ([models.md](models.md)); commands are in `.venv/bin`.
+With an installation that has keys and prices for its models ([models.md](models.md)); commands are in `.venv/bin`. The
+server is asked as whoever made the token. `bottega serve` works on what is begun; the loop only says go and waits.
 
 ```sh
 bottega serve &
-bottega credits grant 500
-TOKEN=$(bottega token create laptop)     # --scope for what else it is to do: bottega token create --help
+export TOKEN=$(bottega token create laptop) AT=http://127.0.0.1:8080
 api() {{ curl -sS -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" "$@"; }}
-URL=http://127.0.0.1:8080
+field() {{ python3 -c "import json, sys; print(json.load(sys.stdin)['$1'])"; }}
 
-api -H "Idempotency-Key: first" $URL/v1/projects \\
-  -d '{{"brief": "A command line tool that counts words, tested, standard library only."}}'
-PROJECT=...                              # `id` of the answer
+PROJECT=$(api -H "Idempotency-Key: first" $AT/v1/projects \\
+  -d '{{"brief": "A command line tool that counts words, tested, standard library only."}}' | field id)
 
-api $URL/orchestrate/run-loop -d '{{"project_id": "'$PROJECT'"}}'
+# Again until it says `completed`. To ask for work is to say go to the plan: to see it first, read the tasks.
+until api -d "{{\\"project_id\\": \\"$PROJECT\\"}}" $AT/orchestrate/run-loop | tee /dev/stderr | grep -q completed
+do sleep 1; done
+
+api "$AT/v1/projects/$PROJECT/events?until_end=true"  # what happened, as it happens
+api $AT/v1/projects/$PROJECT/archive -o project.zip
+api $AT/v1/projects/$PROJECT/receipt
 ```
 
-Call the run loop again and again: it waits up to 25 seconds for what comes next, and says `completed` at the end. The
-first time it says whether there are questions; while some are open it is 409. Answer them, with the ids as listed:
+Where the Architect asks first, the loop says how many questions there are, and is 409 while some are open. Answer them
+with the ids as they are listed:
 
 ```sh
-api $URL/v1/projects/$PROJECT/questions
-api $URL/v1/projects/$PROJECT/answers -d '{{"answers": [{{"question_id": "...", "text": "No"}}]}}'
+api $AT/v1/projects/$PROJECT/questions
+api $AT/v1/projects/$PROJECT/answers -d '{{"answers": [{{"question_id": "...", "text": "No"}}]}}'
 ```
 
-Then it plans, and says how many tasks for how many credits. Calling it once more is the go to that plan and its price
-(as is `POST .../plan/approve`); look at `GET .../tasks` before. 402 says that credits are missing, and any other 409
-what is wanted. Meanwhile, in another terminal, and at the end:
-
-```sh
-api -N "$URL/v1/projects/$PROJECT/events?until_end=true"
-api $URL/v1/projects/$PROJECT/receipt
-api $URL/v1/projects/$PROJECT/archive -o project.zip
-```
+402 says that credits are missing (`bottega credits grant 500`, or `/v1/credits`), and any other 409 what is wanted. A
+token reads and writes projects and reads credits, unless `--scope` says what it is to do instead.
 
 ## Errors
 
@@ -95,15 +93,19 @@ def page(told: Mapping[str, Any]) -> str:
     problem = json.dumps(_PROBLEM, indent=2)
     parts = [_HEAD.format(about=told["info"]["description"], problem=problem)]
     by_tag: dict[str, list[str]] = {}
+    shown: dict[str, str] = {}
     for path, operations in told["paths"].items():
         for method, operation in operations.items():
             (tag,) = operation["tags"]
-            by_tag.setdefault(tag, []).append("\n".join(_operation(method, path, operation, told)))
+            by_tag.setdefault(tag, []).append("\n".join(_operation(method, path, operation, told, shown=shown)))
     parts += [f"## {tag}\n\n" + "\n\n".join(routes) + "\n" for tag, routes in by_tag.items()]
     return "\n".join(parts)
 
 
-def _operation(method: str, path: str, operation: Mapping[str, Any], told: Mapping[str, Any]) -> Iterator[str]:
+def _operation(
+    method: str, path: str, operation: Mapping[str, Any], told: Mapping[str, Any], *, shown: dict[str, str]
+) -> Iterator[str]:
+    """Yield lines. `shown` says where an answer of some kind is to be seen."""
     yield f"### `{method.upper()} {path}`\n"
     yield operation["description"].strip() + "\n"
     scopes = [scope for wanted in operation.get("security", ()) for scope in next(iter(wanted.values()))]
@@ -114,15 +116,31 @@ def _operation(method: str, path: str, operation: Mapping[str, Any], told: Mappi
         yield f"- `{parameter['name']}` ({parameter['in']}{needed}){about}"
     if "requestBody" in operation:
         (content,) = operation["requestBody"]["content"].values()
-        yield f"- takes {_shape(content['schema'], told)}"
+        yield f"- takes {_shape(content['schema'], told)}{_shown(content)}"
     good = {status: answer for status, answer in operation["responses"].items() if status < "400"}
     for status, answer in good.items():
-        shapes = [
-            _shape(each["schema"], told) if "schema" in each else f"`{media_type}`"
-            for media_type, each in answer.get("content", {}).items()
-        ]
-        yield f"- {status}: {' or '.join(shapes) or 'nothing'}"
+        yield f"- {status}: {_answer(answer, shown, where=f'{method.upper()} {path}')}"
     yield f"- errors: {', '.join(sorted(operation['responses'].keys() - good.keys()))}"
+
+
+def _answer(answer: Mapping[str, Any], shown: dict[str, str], *, where: str) -> str:
+    """Show an answer of each kind once, as it really was; from then on, only where it is shown."""
+    parts = []
+    for media_type, content in answer.get("content", {}).items():
+        kind = content.get("schema", {}).get("$ref", "")
+        if "example" not in content:
+            parts.append(f"`{media_type}`")
+        elif shown.setdefault(kind, where) != where:
+            parts.append(f"as `{shown[kind]}` answers")
+        else:
+            example = content["example"]
+            text = example.strip() if isinstance(example, str) else json.dumps(example, indent=2, ensure_ascii=False)
+            parts.append(f"\n\n```json\n{text}\n```\n" if kind else f"\n\n```\n{text}\n```\n")
+    return " or ".join(parts) or "nothing"
+
+
+def _shown(content: Mapping[str, Any]) -> str:
+    return f", as in `{json.dumps(content['example'], ensure_ascii=False)}`" if "example" in content else ""
 
 
 def _shape(schema: Mapping[str, Any], told: Mapping[str, Any]) -> str:

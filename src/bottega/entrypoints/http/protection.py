@@ -121,3 +121,15 @@ def _failed(error: Exception, scope: Scope, *, request_id: str) -> Response:
     log.error("http.failed", error_id=error_id, method=scope["method"], path=_path(scope), exc_info=error)
     sentence = f"Something went wrong on our side (error {error_id})."
     return problem(status=500, code="internal_error", detail=sentence, request_id=request_id)
+
+
+def unreadable_answer() -> bytes:
+    """Log what is no HTTP, and return the whole answer to it: uvicorn's own has neither an id nor our headers."""
+    request_id = uuid.uuid4().hex
+    log.info("http.unreadable", request_id=request_id, status=400)
+    detail = "This is no HTTP request that could be read."
+    answer = problem(status=400, code="unreadable_request", detail=detail, request_id=request_id)
+    headers = {**SECURITY_HEADERS, "X-Request-Id": request_id, "Connection": "close"}
+    head = [f"{name.decode()}: {value.decode()}" for name, value in answer.raw_headers]
+    head += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join(["HTTP/1.1 400 Bad Request", *head, "", ""]).encode("ascii") + bytes(answer.body)

@@ -19,8 +19,9 @@ from bottega.entrypoints.daemon.vigil import beating, last_edge, told_to_stop
 from bottega.entrypoints.http.api.house import House
 from bottega.entrypoints.http.api.streams import Streams
 from bottega.entrypoints.http.application import Parts, create_app
-from bottega.entrypoints.http.connections import connections, patience
+from bottega.entrypoints.http.protection import unreadable_answer
 from bottega.entrypoints.relay.calls import Calls
+from bottega.entrypoints.relay.connections import connections, patience
 from bottega.entrypoints.relay.desk import MeteredDesk
 from bottega.entrypoints.relay.host import LocalRelay
 from bottega.entrypoints.relay.router import Relay
@@ -103,7 +104,10 @@ async def serving_app(
         stopping_at = clock.monotonic()
         try:
             async with serving(
-                create_app(parts), at=at, grace_seconds=grace_seconds, connection=connections(patience())
+                create_app(parts),
+                at=at,
+                grace_seconds=grace_seconds,
+                connection=connections(patience(), unreadable=unreadable_answer),
             ):
                 try:
                     yield

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from pydantic import Field, PlainSerializer, StrictInt, StrictStr
 
 from bottega.access import personal_tokens
@@ -16,6 +16,7 @@ from bottega.entrypoints.http.api.wire import Asked, Told, problems
 from bottega.entrypoints.http.identity import Caller, Scope, caller, identity_of
 
 DEFAULT_DAYS = 90
+TokenId = Annotated[uuid.UUID, Path(description="The token's id, as the list shows it.")]
 _Sorted = Annotated[frozenset[Scope], PlainSerializer(sorted, return_type=list[Scope])]
 
 
@@ -64,7 +65,7 @@ def token_routes(access: Access) -> APIRouter:
         return TokenMade(**asdict(made.kept), token=made.token)
 
     @router.delete("/{token_id}", status_code=204, responses=problems(404))
-    async def revoke_token(token_id: uuid.UUID, who: Annotated[Caller, caller(Scope.KEYS_WRITE)]) -> None:
+    async def revoke_token(token_id: TokenId, who: Annotated[Caller, caller(Scope.KEYS_WRITE)]) -> None:
         """End one of your tokens now."""
         async with access.database.transaction() as session:
             await personal_tokens.revoke(session, user_id=who.user_id, token_id=token_id)

@@ -10,6 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from bottega.core.errors import AppError
+from bottega.entrypoints.relay.connections import connections, patience
 
 LARGEST_HEAD_BYTES = 16 * 1024
 ACCEPTED_AT_ONCE = 64  # before any of them is looked at
@@ -42,14 +43,14 @@ async def serving(
 ) -> AsyncIterator[None]:
     """Serve while the block runs; then take no more requests and let those under way end, for a while.
 
-    `connection` makes what speaks HTTP with one client, as uvicorn calls for it.
+    `connection` makes what speaks HTTP with one client, as uvicorn calls for it (`connections`).
     """
     server = _Server(
         uvicorn.Config(
             app,
             lifespan="off",
             ws="none",
-            http="h11" if connection is None else cast("type[asyncio.Protocol]", connection),
+            http=cast("type[asyncio.Protocol]", connection or connections(patience())),
             log_config=None,
             access_log=False,
             server_header=False,

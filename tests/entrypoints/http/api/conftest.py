@@ -15,6 +15,9 @@ from sqlalchemy import update
 
 from bottega.access import personal_tokens
 from bottega.access.personal_tokens import WantedToken
+from bottega.access.service import Access
+from bottega.access.sign_in import Method, Tokens
+from bottega.access.signing import TokenKeys
 from bottega.access.types import EVERYTHING, Identity, Role, Scope, allowed
 from bottega.bootstrap import App, open_app
 from bottega.bootstrap.access import open_access
@@ -24,8 +27,10 @@ from bottega.entrypoints.http.api.streams import Streams
 from bottega.entrypoints.http.application import Parts, create_app
 from bottega.entrypoints.http.serve import house_of
 from bottega.entrypoints.relay.calls import Calls
+from bottega.entrypoints.relay.connections import STALLED_SECONDS
 from bottega.entrypoints.relay.desk import MeteredDesk
 from bottega.entrypoints.relay.router import Relay
+from bottega.llm.types import Gateway
 from bottega.orchestration.state import RunState
 from bottega.users.tables import User
 from tests.entrypoints.relay.conftest import client, served
@@ -63,6 +68,7 @@ class Person:
 @dataclass(kw_only=True)
 class Installation:
     app: App
+    access: Access
     served: FastAPI
     url: str
     streams: Streams
@@ -84,6 +90,20 @@ class Installation:
             await session.execute(update(User).where(User.id == user_id).values(role=role.value))
             maker = Identity(user_id=user_id, role=role, scopes=EVERYTHING)
             return (await personal_tokens.create(session, maker=maker, wanted=wanted)).token
+
+    @property
+    def keys(self) -> TokenKeys:
+        """Return what the tokens of sign-ins are signed with."""
+        return self.access.door._keys
+
+    async def signed_in(self, user_id: int) -> Tokens:
+        async with self.app.database.transaction() as session:
+            return await self.access.sign_ins.start(session, user_id=user_id, method=Method.CODE)
+
+    async def lower(self, user_id: int) -> None:
+        """Take an admin's role away."""
+        async with self.app.database.transaction() as session:
+            await session.execute(update(User).where(User.id == user_id).values(role=Role.PERSON.value))
 
     async def client(self, token: str | None = None) -> httpx2.AsyncClient:
         return await self.stack.enter_async_context(client(self.url, token=token))
@@ -109,7 +129,15 @@ class Installation:
 
 @asynccontextmanager
 async def installed(
-    *, home: Path, database_url: str, script: Any = None, streams: Streams | None = None, **settings: Any
+    *,
+    home: Path,
+    database_url: str,
+    script: Any = None,
+    llm: Gateway | None = None,
+    streams: Streams | None = None,
+    grace_seconds: int = 1,
+    stalled_seconds: float = STALLED_SECONDS,
+    **settings: Any,
 ) -> AsyncIterator[Installation]:
     """Serve the API of an installation that nobody drives unless asked to."""
     clock = SystemClock()
@@ -117,7 +145,7 @@ async def installed(
     busy = AccessSettings(rate_limit_person=BUSY, rate_limit_address=BUSY, rate_limit_sign_in=BUSY)
     made = replace(settings_for(home=home, database_url=database_url, **settings), access=busy)
     async with AsyncExitStack() as stack:
-        app = await stack.enter_async_context(open_app(made, llm=scripted(script or scripts.REFINED)))
+        app = await stack.enter_async_context(open_app(made, llm=llm or scripted(script or scripts.REFINED)))
         access = await stack.enter_async_context(open_access(app))
         desk = MeteredDesk(tokens=app.relay_tokens, gate=app.gate, metering=app.metering)
         relay = Relay(desk=desk, models=app.models, calls=Calls(), clock=clock)
@@ -132,9 +160,10 @@ async def installed(
             access=access,
         )
         application = create_app(parts)
-        url = await stack.enter_async_context(served(application))
+        server = served(application, grace_seconds=grace_seconds, stalled_seconds=stalled_seconds)
+        url = await stack.enter_async_context(server)
         stack.callback(streams.closing.set)
-        yield Installation(app=app, served=application, url=url, streams=streams, stack=stack)
+        yield Installation(app=app, access=access, served=application, url=url, streams=streams, stack=stack)
 
 
 @pytest.fixture

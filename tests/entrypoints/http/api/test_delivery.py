@@ -26,6 +26,8 @@ async def test_a_delivery_is_looked_into_and_taken_along(here: Installation, ada
     anybody = await here.client()
     followed = await anybody.get(link["url"].removeprefix(here.app.settings.http.public_url))
     assert followed.headers["content-type"] == "application/zip"
+    assert followed.headers["content-disposition"].startswith('attachment; filename="')
+    assert followed.headers["cache-control"] == "no-store"
     for name, content in (("archive", archive.content), ("link", followed.content)):
         await asyncio.to_thread(_works, content, tmp_path / name)
 
@@ -119,3 +121,4 @@ async def test_a_link_is_ours_or_none(here: Installation, ada: Person) -> None:
     for token in ("x", "1.eA.x", "..%2f..%2fx", "a" * 900, "%00", "9999999999.eA." + "A" * 43, "é"):
         answer = await http.get(f"/download/{token}")
         assert answer.status_code in {403, 404}, (token, answer.text)
+    assert (await http.get("/download/x")).json()["code"] == "bad_download_link"

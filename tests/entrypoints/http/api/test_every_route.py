@@ -1,6 +1,5 @@
 """What holds for every route of the API. A new route without its line here fails the first test."""
 
-import base64
 import json
 import uuid
 from collections.abc import Mapping
@@ -9,11 +8,15 @@ from itertools import cycle
 from typing import Any
 
 import httpx2
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
+from sqlalchemy import text
+from starlette.routing import Route
 
+from bottega.access import opaque
 from bottega.access.types import Role, Scope
 from bottega.entrypoints.http.api.openapi import documented
 from bottega.entrypoints.http.problems import MEDIA_TYPE
+from tests.access.forging import forgeries
 from tests.entrypoints.http.api.conftest import Installation, Person
 
 SOMEBODY = "00000000-0000-4000-8000-000000000001"
@@ -116,7 +119,7 @@ async def asked(
     if isinstance(body, dict) and "project_id" in body:
         body = {**body, "project_id": project_id}
     given = {"params": dict(call.query), **given}
-    if body is not None:
+    if body is not None and not given.keys() & {"json", "content"}:
         given["json"] = body
     method = next(iter(route.methods or ()))
     return await http.request(method, path, **given)
@@ -138,44 +141,116 @@ def test_every_route_has_its_line(here: Installation) -> None:
     assert sorted(names) == sorted(CALLS), "a route is missing here, or is no more"
 
 
-def forged(user_id: int) -> str:
-    """Return an access token that says it needs no signature."""
+def test_what_is_no_part_of_the_description_is_known(here: Installation) -> None:
+    """A route that has no tag would be in no table here."""
+    described = documented(here.served)
+    routes = (context.original_route for context in iter_route_contexts(here.served.routes))
+    others = {route.path for route in routes if isinstance(route, Route) and route not in described}
+    assert others == {
+        *("/", "/healthz", "/readyz", "/openapi.json"),
+        *("/webhooks/{gateway}", "/checkout/success", "/checkout/cancel", "/dev/checkout/{order_id}"),
+        *("/v1/models", "/v1/chat/completions"),
+    }
 
-    def part(value: Mapping[str, object]) -> str:
-        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
-    claims = {"sub": str(user_id), "exp": 4_102_444_800, "iat": 0, "nbf": 0, "jti": "1", "scope": "admin projects:read"}
-    return f"{part({'alg': 'none', 'typ': 'JWT'})}.{part(claims)}."
+def wanted_scopes(route: APIRoute) -> set[Scope]:
+    """Return the scopes that a route itself wants of whoever asks."""
+    return {Scope(scope) for each in route.dependant.dependencies for scope in each.own_oauth_scopes or ()}
 
 
-async def test_without_a_token_that_counts_nothing_is_told(here: Installation, ada: Person) -> None:
-    good = str(ada.http.headers["authorization"])
-    bad = cycle((f"{good}x", f"Bearer {forged(ada.id)}", "Bearer", "Basic YTpi", "Bearer a.b.c"))
-    http = await here.client()
+def test_every_route_wants_what_its_line_says(here: Installation) -> None:
     for route in documented(here.served):
-        if CALLS[named(route)].scope is None:
-            continue
-        for headers in ({}, {"Authorization": next(bad)}):
-            answer = await asked(http, route, headers=headers)
-            assert answer.status_code == 401, (named(route), headers, answer.text)
-            assert answer.headers["www-authenticate"].startswith("Bearer")
+        scope = CALLS[named(route)].scope
+        assert wanted_scopes(route) == (set() if scope is None else {scope}), named(route)
+
+
+def guarded(here: Installation) -> list[APIRoute]:
+    return [route for route in documented(here.served) if CALLS[named(route)].scope is not None]
+
+
+async def ended_tokens(here: Installation, user_id: int) -> Mapping[str, str]:
+    """Return tokens that did count: revoked, expired, signed out, of somebody who is suspended."""
+    revoked, expired = [await here.token(user_id) for _ in range(2)]
+    out = await here.signed_in(user_id)
+    await here.access.sign_ins.sign_out(out.refresh_token, everywhere=False)
+    gone = await here.app.local_user("gone")
+    suspended, suspended_session = await here.token(gone), await here.signed_in(gone)
+    async with here.app.database.transaction() as session:
+        for values, token in (("revoked_at = now()", revoked), ("expires_at = now()", expired)):
+            ended = text(f"UPDATE personal_tokens SET {values} WHERE token_sha256 = :sha256")  # noqa: S608  # our words
+            await session.execute(ended, {"sha256": opaque.sha256(token)})
+        await session.execute(text("UPDATE users SET status = 'suspended' WHERE username = 'gone'"))
+    return {
+        "revoked": revoked,
+        "expired and personal": expired,
+        "signed out": out.access.token,
+        "of somebody suspended": suspended,
+        "of a sign-in of somebody suspended": suspended_session.access.token,
+    }
+
+
+EVERYWHERE = (
+    *("expired", "signature altered", "payload altered", "of a key that is none", "none, unsigned"),
+    *("for another audience", "revoked"),
+)
+"""What each route is shown. The rest takes turns, and is tried one by one in `tests/access/test_signing.py`."""
+IN_TURN = 1
+
+
+async def test_no_route_believes_a_token_that_does_not_count(here: Installation, ada: Person) -> None:
+    good = (await here.signed_in(ada.id)).access
+    anybody = await here.client()
+    tokens = {**forgeries(here.keys, good), **await ended_tokens(here, ada.id)}
+    wrong = {name: f"Bearer {token}" for name, token in tokens.items()}
+    wrong |= {"of no kind": good.token, "Basic": f"Basic {good.token}", "empty": "Bearer"}
+    turns = cycle(sorted(wrong.keys() - set(EVERYWHERE)))
+    for route in guarded(here):
+        believed = await asked(anybody, route, headers={"Authorization": f"Bearer {good.token}"})
+        assert believed.status_code != 401, (named(route), believed.text)
+        for name in ("no token", *EVERYWHERE, *(next(turns) for _ in range(IN_TURN))):
+            answer = await asked(anybody, route, headers={"Authorization": wrong[name]} if name in wrong else {})
+            assert answer.status_code == 401, (named(route), name, answer.text)
+            assert answer.headers["www-authenticate"].startswith("Bearer"), (named(route), name)
             told_of(answer)
 
 
-async def test_a_token_without_the_scope_is_refused(here: Installation) -> None:
+async def test_a_token_counts_in_its_header_alone(here: Installation, ada: Person) -> None:
+    token = (await here.signed_in(ada.id)).access.token
+    anybody = await here.client()
+    for given in ({"params": {"access_token": token}}, {"headers": {"Cookie": f"access_token={token}"}}):
+        assert (await anybody.get("/v1/credits", **given)).status_code == 401  # type: ignore[arg-type]
+
+
+async def test_every_scope_a_route_wants_is_missed_alone(here: Installation) -> None:
+    """A token with every scope but the one is refused; one with nothing else is not."""
     for scope in Scope:
-        person = await here.person("root", scopes=set(Scope) - {scope}, role=Role.ADMIN)
-        for route in documented(here.served):
-            if CALLS[named(route)].scope is scope:
-                answer = await asked(person.http, route)
+        without = await here.person("root", scopes=set(Scope) - {scope}, role=Role.ADMIN)
+        alone = await here.person("root", scopes={scope}, role=Role.ADMIN)
+        routes = [route for route in guarded(here) if scope in wanted_scopes(route)]
+        assert routes, scope
+        for route in routes:
+            answer = await asked(without.http, route)
+            assert answer.status_code == 403, (named(route), scope, answer.text)
+            assert told_of(answer)["code"] == "missing_scope"
+            assert f'scope="{scope}"' in answer.headers["www-authenticate"]
+            allowed = await asked(alone.http, route)
+            assert allowed.status_code != 401, named(route)
+            assert "missing_scope" not in allowed.text, (named(route), scope)
+
+
+async def test_somebody_who_is_no_admin_any_more_is_refused_whatever_their_token_says(here: Installation) -> None:
+    """The scope is in both tokens; the role that it wants is not there."""
+    boss = await here.person("boss", role=Role.ADMIN)
+    session = await here.client((await here.signed_in(boss.id)).access.token)
+    for person in (boss.http, session):
+        assert (await person.get("/v1/admin/users")).status_code == 200
+    await here.lower(boss.id)
+    for route in documented(here.served):
+        if Scope.ADMIN in wanted_scopes(route):
+            for person in (boss.http, session):
+                answer = await asked(person, route)
                 assert answer.status_code == 403, (named(route), answer.text)
                 assert told_of(answer)["code"] == "missing_scope"
-
-
-async def test_somebody_who_is_no_admin_is_refused_whatever_their_token_says(here: Installation, ada: Person) -> None:
-    for route in documented(here.served):
-        if CALLS[named(route)].scope is Scope.ADMIN:
-            assert (await asked(ada.http, route)).status_code == 403, named(route)
 
 
 async def test_what_is_another_persons_does_not_exist(here: Installation, ada: Person, bob: Person) -> None:
@@ -198,6 +273,10 @@ async def test_keys_tokens_and_orders_are_each_persons_own(ada: Person, bob: Per
     await ada.post("/v1/credits/checkouts", {"package": "buy_100"}, status=201)
     assert (await bob.get("/v1/keys"))["items"] == (await bob.get("/v1/credits/orders"))["items"] == []
     await bob.ask("DELETE", f"/v1/keys/{kept['fingerprint']}", status=404)
+    token = await ada.post("/tokens", {"name": "mine", "scopes": ["projects:read"]}, status=201)
+    await bob.ask("DELETE", f"/tokens/{token['id']}", status=404)
+    assert token["id"] not in json.dumps(await bob.get("/tokens"))
+    assert token["id"] in json.dumps(await ada.get("/tokens"))
     assert len((await ada.get("/v1/keys"))["items"]) == len((await ada.get("/v1/credits/orders"))["items"]) == 1
 
 

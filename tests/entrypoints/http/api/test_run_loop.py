@@ -3,15 +3,23 @@
 import asyncio
 import contextlib
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text, update
 
+from bottega.billing.audit import audit
+from bottega.llm.scripted import ScriptedProvider
+from bottega.llm.types import CallObserver, Completion, CompletionRequest
 from bottega.orchestration.state import RunState
 from bottega.users.tables import User
-from tests.entrypoints.http.api.conftest import Installation, Person
+from tests.entrypoints.http.api.conftest import Installation, Person, installed
+from tests.journeys import scripts
+from tests.journeys.conftest import scripted
 
 AT = "/orchestrate/run-loop"
 
@@ -113,16 +121,57 @@ async def test_without_credits_it_is_402_now_and_when_they_run_out(here: Install
     assert (await ada.get(f"/v1/projects/{project_id}"))["status"] == "awaiting_credits"
 
 
-async def test_calls_at_once_never_run_two_steps_at_once(here: Installation, ada: Person) -> None:
-    project_id = str(await here.planned(ada))
-    async with patrolled(here), patrolled(here):
-        told = await asyncio.gather(*(ada.post(AT, {"project_id": project_id}) for _ in range(8)))
-    assert {one["status"] for one in told} == {"success"}
-    async with here.app.database.reading() as session:
-        steps = (await session.execute(text("SELECT step_no, kind FROM steps ORDER BY step_no"))).all()
-        calls = (await session.execute(text("SELECT status, count(*) FROM api_key_usage GROUP BY status"))).all()
-    assert [row.step_no for row in steps] == list(range(len(steps)))
-    assert [row.status for row in calls if row.status != "started"] == ["settled"]
+@dataclass(kw_only=True)
+class Watched:
+    """The scripted models, and how many calls of a project were under way at once."""
+
+    models: ScriptedProvider = field(default_factory=lambda: scripted(scripts.REFINED))
+    under_way: Counter[str] = field(default_factory=Counter)
+    most: Counter[str] = field(default_factory=Counter)
+    most_of_all: int = 0
+    asked: Counter[tuple[str, str, str, int]] = field(default_factory=Counter)
+
+    async def complete(self, request: CompletionRequest, *, observer: CallObserver | None = None) -> Completion:
+        project = request.session
+        self.asked[project, request.purpose, request.subject, request.attempt] += 1
+        self.under_way[project] += 1
+        self.most[project] = max(self.most[project], self.under_way[project])
+        self.most_of_all = max(self.most_of_all, self.under_way.total())
+        try:
+            await asyncio.sleep(0.03)  # so that a twin would be seen
+            return await self.models.complete(request, observer=observer)
+        finally:
+            self.under_way[project] -= 1
+
+
+async def test_calls_at_once_never_run_two_steps_at_once(tmp_path: Path, database_url: str) -> None:
+    """Twenty calls over two servers with a runner each, for two projects side by side."""
+    watched = Watched()
+    async with contextlib.AsyncExitStack() as stack:
+        both = [
+            await stack.enter_async_context(
+                installed(home=tmp_path / "home", database_url=database_url, llm=watched, credits=Decimal(1000))
+            )
+            for _ in range(2)
+        ]
+        persons = [await here.person("ada") for here in both]
+        projects = [str(await persons[0].begin()) for _ in range(2)]
+        for here in both:
+            await stack.enter_async_context(patrolled(here))
+        for _ in range(2):  # the reading of the brief, the plan
+            calls = [person.post(AT, {"project_id": one}) for _ in range(5) for person in persons for one in projects]
+            assert {told["status"] for told in await asyncio.gather(*calls)} == {"success"}
+        async with both[0].app.database.reading() as session:
+            steps = (await session.execute(text("SELECT run_id, step_no FROM steps ORDER BY run_id, step_no"))).all()
+            faults = await audit(session)
+    assert (set(watched.most.values()), len(watched.most)) == ({1}, 2)
+    assert watched.most_of_all == 2, "the two projects did not go on side by side: nothing was shown"
+    assert set(watched.asked.values()) == {1}, "something was asked twice"
+    for run in {step.run_id for step in steps}:
+        numbers = [step.step_no for step in steps if step.run_id == run]
+        assert numbers == list(range(len(numbers)))
+        assert len(numbers) >= 2
+    assert faults == ()
 
 
 async def test_the_same_key_says_go_once(here: Installation, ada: Person) -> None:

@@ -211,7 +211,7 @@ async def remove_platform_key(fingerprint: Fingerprint, who: Admin, house: TheHo
 async def report_usage(
     _: Admin,
     house: TheHouse,
-    by: Dimension = Dimension.DAY,
+    by: Annotated[Dimension, Query(description="What is summed up in a line.")] = Dimension.DAY,
     since: Annotated[Day | None, Query(description="The first day, in UTC.")] = None,
     until: Annotated[Day | None, Query(description="The last day.")] = None,
 ) -> UsageSummary:

@@ -126,7 +126,9 @@ async def read_usage(project_id: ProjectId, who: Reader, house: TheHouse) -> Usa
 @downloads.get(
     "/download/{token}", response_class=ZipFile, response_model=None, responses={200: _ZIP, **problems(403, 404, 503)}
 )
-async def follow_download_link(token: Annotated[str, Path(max_length=1000)], house: TheHouse) -> Response:
+async def follow_download_link(
+    token: Annotated[str, Path(max_length=1000, description="What the link ends in.")], house: TheHouse
+) -> Response:
     """Follow a link that was made for a delivered archive. It is its own right: no token is asked for."""
     found = await house.links.fetch(token)
     return _zip(found.content, name=found.name)

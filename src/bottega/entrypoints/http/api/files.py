@@ -17,6 +17,10 @@ Sha = Annotated[
     str | None,
     Query(pattern="^[0-9a-f]{40}$", description="A commit; without it, the newest.", examples=["4c6fbfb1" * 5]),
 ]
+FilePath = Annotated[
+    str,
+    Query(min_length=1, max_length=1000, description="As the list of files has it.", examples=["words/count.py"]),
+]
 
 
 class Commit(Told):
@@ -87,7 +91,10 @@ async def read_file(
     project_id: ProjectId,
     who: Reader,
     house: TheHouse,
-    path: Annotated[str, Query(min_length=1, max_length=1000, examples=["words/count.py"])],
+    path: Annotated[
+        str,
+        Query(min_length=1, max_length=1000, description="As the list of files has it.", examples=["words/count.py"]),
+    ],
     commit: Sha = None,
 ) -> FileContent:
     """Read one file of a commit, of up to 5 MiB."""

@@ -27,6 +27,7 @@ from bottega.entrypoints.http.api import (
     pricing,
     projects,
 )
+from bottega.entrypoints.http.api.examples import illustrate
 from bottega.entrypoints.http.api.house import House
 from bottega.entrypoints.http.api.wire import problem_response
 from bottega.entrypoints.http.problems import Fault, Problem
@@ -63,12 +64,8 @@ _WITH_A_BODY = {
     415: "The body is not `application/json`.",
 }
 _ASKED = {422: "It was read, and cannot be meant: `errors` says where."}
-_SIGNING_IN = {
-    401: "What was shown does not count, or counts no more.",
-    429: "Too many tries; `Retry-After` says when to come again.",
-    503: "That way to sign in is not set up here.",
-}
 _RUN_LOOP = "/orchestrate/run-loop"
+_KEY_REUSED = {422: "The `Idempotency-Key` was used before, for something else."}
 
 
 def add_api(app: FastAPI, house: House) -> None:
@@ -100,6 +97,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for operation in operations.values():
             _say_what_may_go_wrong(operation, path=path)
     _link(told)
+    illustrate(told)
     schemas = told["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
@@ -125,8 +123,8 @@ def _say_what_may_go_wrong(operation: dict[str, Any], *, path: str) -> None:
     may = {status: said for status, said in operation["responses"].items() if status != "422"}
     for statuses, applies in (
         (_WITH_A_TOKEN, "security" in operation),
-        (_SIGNING_IN, path.startswith("/auth/")),
         (_WITH_A_BODY, "requestBody" in operation),
+        (_KEY_REUSED, path == _RUN_LOOP),
         (_ASKED, path != _RUN_LOOP and ("requestBody" in operation or "parameters" in operation)),
     ):
         if applies:

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, status
 from pydantic import Field, StrictStr
 
+from bottega.core.errors import AppError
 from bottega.entrypoints.http.api.house import CHANNEL, House, OnceKey, Reader, TheHouse, Writer
 from bottega.entrypoints.http.api.route import ApiRoute
 from bottega.entrypoints.http.api.wire import (
@@ -102,17 +103,30 @@ class Project(Told):
     completed_at: datetime | None
 
 
+class ProjectDeleted(AppError):
+    code = "project_deleted"
+    http_status = 410
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This key began a project, which was deleted since. Nothing was done: take a new key to begin another."
+        )
+
+
 async def shown(house: House, who: Caller, project_id: uuid.UUID) -> Project:
     return Project.model_validate(await house.browser.overview(user_id=who.user_id, project_id=project_id))
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, responses=problems(404))
+@router.post("", status_code=status.HTTP_201_CREATED, responses=problems(410))
 async def create_project(new: NewProject, who: Writer, house: TheHouse, key: OnceKey) -> Project:
     """Begin a project from a brief. The Architect reads it next, and asks or plans."""
     project_id = await house.orchestrator.start_project(
         user_id=who.user_id, channel=CHANNEL, brief=new.brief, idempotency_key=key
     )
-    return await shown(house, who, project_id)
+    try:
+        return await shown(house, who, project_id)
+    except projects.UnknownProject as error:
+        raise ProjectDeleted from error
 
 
 @router.get("")

@@ -1,9 +1,12 @@
 """How a route of the API reads what it is sent: at most so many bytes, for so long, as JSON and as nothing else.
 
-Where a caller is wanted, nothing is read of anybody who is none, or who asks too often.
+JSON is that of RFC 8259: neither NaN nor Infinity are of it. An object that names a thing twice is refused, because
+whoever stands between us and the client might have read the other one. Where a caller is wanted, nothing is read of
+anybody who is none, or who asks too often.
 """
 
-from collections.abc import Callable, Coroutine
+import json
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from fastapi.dependencies.models import Dependant
@@ -34,8 +37,8 @@ class MalformedBody(AppError):
     code = "malformed_body"
     http_status = 400
 
-    def __init__(self) -> None:
-        super().__init__("The body is not text in UTF-8.")
+    def __init__(self, why: str = "it is not text in UTF-8") -> None:
+        super().__init__(f"The body cannot be read: {why}.")
 
 
 class ApiRoute(APIRoute):
@@ -66,9 +69,24 @@ def _require_json(request: Request, body: bytes) -> None:
     if media_type != "application/json":
         raise UnsupportedMediaType
     try:
-        body.decode()
+        json.loads(body.decode(), object_pairs_hook=_named_once, parse_constant=_no_number)
     except UnicodeDecodeError as error:
         raise MalformedBody from error
+    except RecursionError as error:
+        raise MalformedBody("it is nested too deeply") from error
+    except ValueError as error:
+        raise MalformedBody("it is not JSON") from error
+
+
+def _named_once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise MalformedBody("an object in it names something twice")
+    return found
+
+
+def _no_number(_: str) -> object:
+    raise MalformedBody("NaN and Infinity are no JSON")
 
 
 def _again(body: bytes) -> Callable[[], Coroutine[Any, Any, Message]]:
