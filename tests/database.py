@@ -60,15 +60,31 @@ async def drop(*, server_url: str, name: str) -> None:
 
 
 async def wipe(*, url: str) -> None:
-    """Empty every table, past the triggers that forbid it, and end connections that an earlier test left open."""
-    tables = ", ".join(table.name for table in declared_schema().sorted_tables)
+    """Empty every table, past the triggers that forbid it, and end connections that an earlier test left open.
+
+    TRUNCATE makes new files for every table and index, which takes ten times as long. A vacuum gives the pages back:
+    rows are found in the order of their insertion, and what stayed empty is passed over by the next.
+    """
     async with connected(url) as connection:
-        await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-        )
-        await connection.execute("SET session_replication_role = replica")
-        await connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+        await connection.execute(_END_OTHERS)
+        if used := [row["name"] for row in await connection.fetch(_USED, [*declared_schema().tables])]:
+            emptied = "; ".join(f"DELETE FROM {table}" for table in used)  # noqa: S608  # our own tables
+            await connection.execute(f"SET session_replication_role = replica; {emptied}")
+            await connection.execute(f"VACUUM (TRUNCATE) {', '.join(used)}")
+        await connection.execute(_COUNT_ANEW)
+
+
+_END_OTHERS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+_USED = """
+SELECT relname AS name FROM pg_class
+WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname = ANY ($1) AND pg_relation_size(oid) > 0
+"""
+_COUNT_ANEW = """
+SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S' AND relnamespace = 'public'::regnamespace
+"""
 
 
 async def add_user(database: Database, *, balance: Decimal, username: str | None) -> User:

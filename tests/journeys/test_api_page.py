@@ -32,7 +32,7 @@ def answer(ask: Ask) -> Reply:
 def commands(url: str) -> str:
     """Return the page's commands, for this server: it runs already, and elsewhere."""
     shell: str
-    (shell,) = _SHELL.findall(PAGE.read_text(encoding="utf-8"))
+    shell, *_ = _SHELL.findall(PAGE.read_text(encoding="utf-8"))  # the next is for where there are questions
     assert shell.startswith("bottega serve &\n")
     bottega = f'bottega() {{ {" ".join(command())} "$@"; }}\n'
     return (

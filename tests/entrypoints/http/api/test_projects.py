@@ -27,6 +27,11 @@ async def test_a_brief_becomes_a_project_that_is_read_and_listed(ada: Person) ->
     assert listed["next_cursor"] is None
 
 
+async def test_where_a_new_project_is_stands_in_its_answer(ada: Person) -> None:
+    begun = await ada.http.post("/v1/projects", json={"brief": "A tool"})
+    assert (await ada.get(begun.headers["location"]))["id"] == begun.json()["id"]
+
+
 async def test_pages_show_every_project_once_while_others_are_begun(ada: Person) -> None:
     begun = [str(await ada.begin(f"Tool {number}")) for number in range(5)]
     seen: list[str] = []

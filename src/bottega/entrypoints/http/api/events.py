@@ -53,18 +53,20 @@ async def follow_events(
 ) -> Response:
     """Follow a project. The stream ends after 15 minutes: come back with the last id, as any EventSource does."""
     house.streams.require_room(user_id=who.user_id)
-    await house.browser.overview(user_id=who.user_id, project_id=project_id)
+    now = await house.browser.overview(user_id=who.user_id, project_id=project_id)
     seen = after if last_event_id is None else last_event_id
-    lines = _lines(house, who, project_id=project_id, after=seen, until_end=until_end)
+    end_after = now.event_sequence if until_end else None
+    lines = _lines(house, who, project_id=project_id, after=seen, end_after=end_after)
     return EventStream(lines, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
 
 async def _lines(
-    house: House, who: Caller, *, project_id: ProjectId, after: int, until_end: bool
+    house: House, who: Caller, *, project_id: ProjectId, after: int, end_after: int | None
 ) -> AsyncIterator[bytes]:
+    """Yield what is sent. With `end_after` it ends with the project; before that event there is no need to look."""
     following = house.live.follow(user_id=who.user_id, project_id=project_id, after=after)
     every = house.streams.heartbeat_seconds
-    every = min(every, LOOK_FOR_THE_END_SECONDS) if until_end else every
+    every = every if end_after is None else min(every, LOOK_FOR_THE_END_SECONDS)
     seen = after
     with house.streams.one(user_id=who.user_id):
         yield f"retry: {RETRY_MS}\n\n".encode()
@@ -75,7 +77,7 @@ async def _lines(
                     yield _line(told)
                 else:
                     yield STILL_THERE
-                if until_end and await _is_over(house, who, project_id, seen=seen):
+                if end_after is not None and seen >= end_after and await _is_over(house, who, project_id, seen=seen):
                     yield END
                     return
         except UnknownProject:  # it was deleted meanwhile

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, status
 from pydantic import Field, StrictStr
+from starlette.responses import Response
 
 from bottega.core.errors import AppError
 from bottega.entrypoints.http.api.house import CHANNEL, House, OnceKey, Reader, TheHouse, Writer
@@ -103,6 +104,9 @@ class Project(Told):
     completed_at: datetime | None
 
 
+_WHERE = {"headers": {"Location": {"description": "The project's address.", "schema": {"type": "string"}}}}
+
+
 class ProjectDeleted(AppError):
     code = "project_deleted"
     http_status = 410
@@ -117,12 +121,13 @@ async def shown(house: House, who: Caller, project_id: uuid.UUID) -> Project:
     return Project.model_validate(await house.browser.overview(user_id=who.user_id, project_id=project_id))
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, responses=problems(410))
-async def create_project(new: NewProject, who: Writer, house: TheHouse, key: OnceKey) -> Project:
+@router.post("", status_code=status.HTTP_201_CREATED, responses={**problems(410), 201: _WHERE})
+async def create_project(new: NewProject, who: Writer, house: TheHouse, key: OnceKey, response: Response) -> Project:
     """Begin a project from a brief. The Architect reads it next, and asks or plans."""
     project_id = await house.orchestrator.start_project(
         user_id=who.user_id, channel=CHANNEL, brief=new.brief, idempotency_key=key
     )
+    response.headers["Location"] = f"{router.prefix}/{project_id}"
     try:
         return await shown(house, who, project_id)
     except projects.UnknownProject as error:
