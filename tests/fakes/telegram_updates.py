@@ -12,6 +12,8 @@ from typing import Any
 import httpx2
 from tests.fakes.telegram_asking import Refusal
 
+from bottega.llm.wire import load_certificates
+
 REDELIVERY_SECONDS = 0.05  # Telegram takes longer
 
 Json = dict[str, Any]
@@ -119,7 +121,7 @@ class Updates:
 
     async def _deliver_to_webhook(self) -> None:
         """Post each update until it is taken, one after the other."""
-        async with httpx2.AsyncClient(trust_env=False) as client:
+        async with httpx2.AsyncClient(trust_env=False, verify=load_certificates()) as client:
             while True:
                 if self.webhook is None or not self._updates:
                     await self.news()

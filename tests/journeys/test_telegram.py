@@ -32,7 +32,7 @@ from tests.fakes.telegram_people import Message, Person
 from tests.journeys import scripts
 
 OpenBot = Callable[..., Awaitable[Bot]]
-TRANSPORTS = ("polling", "webhook")
+TRANSPORTS = ("polling", pytest.param("webhook", marks=pytest.mark.slow))
 
 
 def port_for(transport: str) -> int | None:
@@ -296,6 +296,7 @@ async def test_two_projects_at_once_are_told_apart(telegram: FakeTelegram, open_
     }
 
 
+@pytest.mark.slow
 async def test_a_bot_that_is_started_anew_between_any_two_updates_goes_on(
     telegram: FakeTelegram, settings: Callable[..., Any]
 ) -> None:

@@ -114,7 +114,9 @@ async def test_a_build_over_both_wire_formats(fake: FakeProviders, open_workshop
             {"plan": [Reply(text=scripts.GOOD["plan-1.md"], cut_after=100)]}, id="cut Gemini", marks=pytest.mark.slow
         ),
         pytest.param(
-            {"implement_T2": [Reply(text=scripts.GOOD["implement-T2-1.md"], cut_after=100)]}, id="cut OpenRouter"
+            {"implement_T2": [Reply(text=scripts.GOOD["implement-T2-1.md"], cut_after=100)]},
+            id="cut OpenRouter",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             {
@@ -194,6 +196,7 @@ async def test_a_provider_without_credit_stops_the_run_at_once_and_tells_the_ope
     await assert_ledger_equals(workshop, fake)
 
 
+@pytest.mark.slow
 async def test_a_limit_of_one_key_does_not_hold_up_the_build_while_another_is_ready(
     fake: FakeProviders, open_workshop: OpenWorkshop
 ) -> None:
@@ -222,6 +225,7 @@ async def test_a_silent_provider_is_given_up_another_is_asked_and_the_person_tol
     await assert_ledger_equals(workshop, fake)
 
 
+@pytest.mark.slow
 async def test_a_provider_of_either_kind_that_says_not_a_word_is_given_up_and_the_person_told(
     fake: FakeProviders, open_workshop: OpenWorkshop
 ) -> None:
@@ -242,6 +246,7 @@ async def test_a_provider_of_either_kind_that_says_not_a_word_is_given_up_and_th
     await assert_ledger_equals(workshop, fake)
 
 
+@pytest.mark.slow
 async def test_a_wait_for_a_provider_is_told_before_it_is_waited(
     fake: FakeProviders, open_workshop: OpenWorkshop
 ) -> None:

@@ -240,6 +240,7 @@ async def test_the_schema_is_brought_up_and_shown(cli: Cli) -> None:
     assert (await cli("db", "status")).stdout == "Schema 0001: current.\n"
 
 
+@pytest.mark.slow
 async def test_a_plan_is_changed_and_approved_by_saying_so(cli: Cli, fake: FakeProviders) -> None:
     project = project_of(await cli("build", scripts.BRIEF))
     changed = await cli("say", project, "Call the package words")
@@ -254,6 +255,7 @@ async def test_a_plan_is_changed_and_approved_by_saying_so(cli: Cli, fake: FakeP
     assert (finished.exit_code, "finished" in finished.stderr) == (2, True)
 
 
+@pytest.mark.slow
 async def test_a_delivered_project_is_refined_from_the_command_line(cli: Cli, fake: FakeProviders) -> None:
     built = json.loads((await cli("build", scripts.BRIEF, "--yes", "--json")).stdout)
     fake.answer = lambda ask: Reply(text=scripts.REFINED[_part_of_refining(ask)])

@@ -5,9 +5,12 @@ import re
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from tests.entrypoints.cli.conftest import Environment, command
 
 
+@pytest.mark.slow
 async def test_a_demo_that_is_killed_is_taken_up_again(environment: Environment, tmp_path: Path) -> None:
     shown = await _run_until(environment, "T1 done", "demo", "--out", str(tmp_path / "out"))
     project = re.search(r"^project (\S+)$", shown, re.MULTILINE)

@@ -30,6 +30,7 @@ from bottega.llm.errors import ProviderError
 from bottega.llm.gemini import Gemini
 from bottega.llm.openrouter import OpenAIChat
 from bottega.llm.types import ModelName
+from bottega.llm.wire import load_certificates
 from bottega.orchestration.gate import ProjectGate
 from tests.billing.scene import TERMS, Scene, set_scene
 from tests.fakes.providers import FakeProviders
@@ -61,7 +62,7 @@ async def served(
 
 def client(url: str, *, token: str | None = None) -> httpx2.AsyncClient:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    return httpx2.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=20)
+    return httpx2.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=20, verify=load_certificates())
 
 
 def asking(messages: Sequence[Mapping[str, Any]] = HELLO, **rest: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from bottega.entrypoints.http.problems import refuse
 from bottega.entrypoints.relay.server import listen, serving
 from bottega.entrypoints.telegram.receiving import SOURCE
 from bottega.entrypoints.telegram.webhook import PATH, SECRET_HEADER, Webhook, secret_for, webhook_routes
+from bottega.llm.wire import load_certificates
 from bottega.orchestration.post.inbox import Inbox
 from tests.entrypoints.telegram.wires import going_on, wired
 from tests.fakes.telegram import TOKEN
@@ -53,7 +54,7 @@ async def kept(database: Database) -> list[str]:
 
 @pytest.mark.parametrize("headers", [{}, {SECRET_HEADER: ""}, {SECRET_HEADER: "x"}, {SECRET_HEADER: f"{SECRET}x"}])
 async def test_without_the_secret_nothing_is_believed(headers: dict[str, str], database: Database) -> None:
-    async with hooked(database) as url, httpx2.AsyncClient(trust_env=False) as client:
+    async with hooked(database) as url, httpx2.AsyncClient(trust_env=False, verify=load_certificates()) as client:
         answer = await client.post(url, json=update(1), headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (403, "telegram.webhook.forbidden")
         odd = await client.post(url, json=update(1), headers=[(SECRET_HEADER.encode(), b"\xff\xfe")])
@@ -62,7 +63,7 @@ async def test_without_the_secret_nothing_is_believed(headers: dict[str, str], d
 
 
 async def test_an_update_is_kept_before_it_is_thanked_for_and_twice_is_once(database: Database) -> None:
-    async with hooked(database) as url, httpx2.AsyncClient(trust_env=False) as client:
+    async with hooked(database) as url, httpx2.AsyncClient(trust_env=False, verify=load_certificates()) as client:
         answers = await asyncio.gather(*(client.post(url, json=update(1), headers=HEADERS) for _ in range(5)))
         assert [answer.status_code for answer in answers] == [200] * 5
         assert await kept(database) == ["1"]
@@ -85,20 +86,20 @@ async def test_an_update_is_kept_before_it_is_thanked_for_and_twice_is_once(data
     ],
 )
 async def test_what_is_no_update_changes_nothing(body: bytes, status: int, database: Database) -> None:
-    async with hooked(database) as url, httpx2.AsyncClient(trust_env=False) as client:
+    async with hooked(database) as url, httpx2.AsyncClient(trust_env=False, verify=load_certificates()) as client:
         assert (await client.post(url, content=body, headers=HEADERS)).status_code == status
     assert await kept(database) == []
 
 
 async def test_characters_that_a_database_refuses_do_not_lose_the_message(database: Database) -> None:
-    async with hooked(database) as url, httpx2.AsyncClient(trust_env=False) as client:
+    async with hooked(database) as url, httpx2.AsyncClient(trust_env=False, verify=load_certificates()) as client:
         body = json.dumps(update(1, text="a\0b\ud800"))
         assert (await client.post(url, content=body, headers=HEADERS)).status_code == 200
     assert await kept(database) == ["1"]
 
 
 async def test_what_could_not_be_kept_is_delivered_again(database: Database) -> None:
-    async with hooked(database) as url, httpx2.AsyncClient(trust_env=False) as client:
+    async with hooked(database) as url, httpx2.AsyncClient(trust_env=False, verify=load_certificates()) as client:
         async with database.transaction() as session:
             await session.execute(text("ALTER TABLE inbox RENAME TO away"))
         try:

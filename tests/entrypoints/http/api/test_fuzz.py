@@ -42,7 +42,7 @@ async def explored(*options: str, home: Path, database_url: str) -> tuple[int, s
 
 async def test_a_few_requests_of_every_kind_find_no_fault(tmp_path: Path, database_url: str) -> None:
     code, said = await explored(
-        *("--phases", "fuzzing,stateful", "--max-examples", "1", "--max-time", "15", "--generation-deterministic"),
+        *("--phases", "fuzzing,stateful", "--max-examples", "1", "--max-time", "6", "--generation-deterministic"),
         home=tmp_path,
         database_url=database_url,
     )
