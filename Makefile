@@ -37,9 +37,9 @@ demo: $(VENV)/.installed ## build a project from a brief with scripted models: n
 run: $(VENV)/.installed ## build from a brief with your models: make run BRIEF=brief.md
 	@$(BIN)/bottega build --file $(or $(BRIEF),brief.md)
 
-# Half of the time a test waits: four workers keep two cores busy.
+# A third of the time a test waits: three workers keep two cores busy.
 test: $(VENV)/.installed-dev ## the whole test suite
-	@$(BIN)/pytest -n 4 --dist worksteal
+	@$(BIN)/pytest -n 3 --dist worksteal
 
 chaos: $(VENV)/.installed-dev ## kill -9 everywhere, storms of kills and of faults: it goes on by itself, nothing twice; ONLY="tests/..." for some
 	@$(BIN)/pytest -m slow -n 2 --dist worksteal $(or $(ONLY),tests/journeys tests/entrypoints/telegram tests/entrypoints/cli)
