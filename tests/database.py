@@ -4,9 +4,10 @@ The workers of one run share the server as any processes of Bottega do: the firs
 Set TEST_DATABASE_URL (a superuser's, on a server that may be littered) to test against a server of your own.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import cache
 from typing import Protocol
 
 import asyncpg
@@ -67,11 +68,16 @@ async def wipe(*, url: str) -> None:
     """
     async with connected(url) as connection:
         await connection.execute(_END_OTHERS)
-        if used := [row["name"] for row in await connection.fetch(_USED, [*declared_schema().tables])]:
+        if used := [row["name"] for row in await connection.fetch(_USED, _tables())]:
             emptied = "; ".join(f"DELETE FROM {table}" for table in used)  # noqa: S608  # our own tables
             await connection.execute(f"SET session_replication_role = replica; {emptied}")
             await connection.execute(f"VACUUM (TRUNCATE) {', '.join(used)}")
         await connection.execute(_COUNT_ANEW)
+
+
+@cache
+def _tables() -> Sequence[str]:
+    return list(declared_schema().tables)
 
 
 _END_OTHERS = """
