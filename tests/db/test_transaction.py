@@ -153,3 +153,21 @@ async def test_a_connection_given_back_after_the_end_is_closed(database_url: str
     await slow
     assert late.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     await late.close()
+
+
+async def test_whoever_comes_after_the_server_hung_up_does_not_notice(database: Database, database_url: str) -> None:
+    other = Database(url=database_url)
+
+    async def use() -> None:
+        async with other.transaction() as session:
+            await session.execute(text("SELECT pg_sleep(0.05)"))
+
+    await asyncio.gather(*(use() for _ in range(4)))
+    async with database.transaction() as session:
+        mine = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        await session.execute(text(f"{mine} AND pid <> pg_backend_pid() AND backend_type = 'client backend'"))
+    await asyncio.sleep(0.2)  # the end has arrived
+    await asyncio.gather(*(use() for _ in range(4)))
+    async with other.own_connection() as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+    await other.close()

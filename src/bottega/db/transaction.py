@@ -22,9 +22,10 @@ from traceback import walk_tb
 from typing import Any
 
 import asyncpg
-from sqlalchemy import TextClause
+from sqlalchemy import TextClause, event
 from sqlalchemy.exc import (
     DBAPIError,
+    DisconnectionError,
     EmulatedDBAPIException,
     IntegrityError,
     SQLAlchemyError,
@@ -87,6 +88,7 @@ class Database:
             pool_pre_ping=False,
             hide_parameters=True,  # they hold what people and models wrote, and errors are logged
         )
+        event.listen(self.engine.sync_engine, "checkout", _require_life)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
         alone = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._reading = async_sessionmaker(alone, expire_on_commit=False, autoflush=False)
@@ -141,6 +143,12 @@ class Database:
     async def close(self) -> None:
         await self.autocommit.close()
         await self.engine.dispose()
+
+
+def _require_life(connection: Any, *_: object) -> None:
+    """Let the pool connect anew where the server has hung up meanwhile. It asks nobody: a hang-up arrives by itself."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 @asynccontextmanager

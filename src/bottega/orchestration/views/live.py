@@ -30,7 +30,7 @@ from bottega.orchestration.progress import News
 from bottega.projects.service import UnknownProject
 
 POLL_SECONDS = 2.0
-RETRY_SECONDS = 0.25  # after a fault: each lost connection of the pool is found out by using it
+RETRY_SECONDS = 0.25  # after a fault
 PAGE = 256  # rows read at once, and rows of a project that are kept at hand
 
 log = structlog.get_logger()
