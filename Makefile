@@ -42,7 +42,7 @@ test: $(VENV)/.installed-dev ## the whole test suite
 	@$(BIN)/pytest -n 3 --dist worksteal
 
 chaos: $(VENV)/.installed-dev ## kill -9 everywhere, storms of kills and of faults: it goes on by itself, nothing twice; ONLY="tests/..." for some
-	@$(BIN)/pytest -m slow -n 2 --dist worksteal $(or $(ONLY),tests/journeys tests/entrypoints/telegram tests/entrypoints/cli)
+	@$(BIN)/pytest -m slow -n 2 --dist worksteal $(or $(ONLY),tests/journeys tests/entrypoints)
 
 test-deep: $(VENV)/.installed-dev ## money at length: a thousand ledger histories, payments in every order, a killed server
 	@$(BIN)/pytest -m slow -n 2 --dist worksteal tests/billing --ignore tests/billing/test_fault_matrix.py --ignore tests/billing/test_ledger_mutations.py

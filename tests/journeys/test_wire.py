@@ -124,6 +124,7 @@ async def test_a_build_over_both_wire_formats(fake: FakeProviders, open_workshop
                 "verify_T1": [Reply(text="Looks good!")],
             },
             id="malformed JSON",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             {"plan": [blocked()], "implement_T1": [blocked()], "verify_T2": [blocked()]},
@@ -258,6 +259,7 @@ async def test_a_wait_for_a_provider_is_told_before_it_is_waited(
     assert "exhausted" in told.message
 
 
+@pytest.mark.slow
 async def test_after_a_reply_that_was_cut_at_its_limit_the_next_may_be_twice_as_long(
     fake: FakeProviders, open_workshop: OpenWorkshop
 ) -> None:

@@ -186,6 +186,7 @@ async def test_a_ring_heard_twenty_times_at_once_is_one_claim(open_workshop: Ope
         assert (await session.get_one(Run, status.run_id)).lease_token == 1
 
 
+@pytest.mark.slow
 async def test_twenty_messages_about_one_run_are_one_claim(floor: Floor) -> None:
     floor.hire(seconds=0.2)
     project_id = await floor.begin()

@@ -284,5 +284,6 @@ def _running(word: str) -> list[str]:
 
 def _traces(scratch: Path) -> tuple[list[Path], str, list[Path]]:
     """Return what a run could leave behind: temporary files, mounts, control groups."""
-    groups = Path("/sys/fs/cgroup").glob(f"**/bottega-{os.getpid()}-*")
-    return list(scratch.iterdir()), Path("/proc/self/mounts").read_text(), list(groups)
+    ours = f"bottega-{os.getpid()}-"  # other processes' come and go meanwhile, which a walk minds less than a glob
+    groups = [Path(at) / name for at, names, _ in os.walk("/sys/fs/cgroup") for name in names if name.startswith(ours)]
+    return list(scratch.iterdir()), Path("/proc/self/mounts").read_text(), groups

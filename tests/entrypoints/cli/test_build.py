@@ -84,6 +84,7 @@ def project_of(result: Result) -> str:
     return found[0]
 
 
+@pytest.mark.slow
 async def test_a_delivered_project_is_described_by_one_json_object(
     environment: Environment, variables: dict[str, str], fake: FakeProviders
 ) -> None:

@@ -48,7 +48,7 @@ def test_settings_that_make_no_sense_are_refused(
     assert not any(value in said.stderr for name, value in given.items() if "TOKEN" in name or "SECRET" in name)
 
 
-@pytest.mark.parametrize("hears_by", ["polling", "its own webhook"])
+@pytest.mark.parametrize("hears_by", ["polling", pytest.param("its own webhook", marks=pytest.mark.slow)])
 async def test_it_talks_and_ends_when_told_to(hears_by: str, database_url: str, tmp_path: Path) -> None:
     async with FakeTelegram() as telegram:
         ada = telegram.person(7, "Ada")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
+import pytest
 from sqlalchemy import text
 
 from bottega.core.clock import SystemClock
@@ -47,6 +48,7 @@ async def read(answer: httpx2.Response) -> AsyncIterator[Said | None]:
             block = {}
 
 
+@pytest.mark.slow
 async def test_a_reader_that_comes_back_again_and_again_misses_nothing(here: Installation, ada: Person) -> None:
     project_id = await here.planned(ada)
     at, seen, last = f"/v1/projects/{project_id}/events", list[Said](), 0
