@@ -37,7 +37,8 @@ from sqlalchemy.util import greenlet_spawn
 
 FAULTS = (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)  # of a database out of reach
 _CONFLICTS = frozenset({"40001", "40P01"})  # a serialization failure, a deadlock
-_AWAY = frozenset({"57P0", "5330", "0800"})  # shutting down or starting, full, a connection that failed
+_AWAY = ("57P0", "5330", "0800")  # shutting down or starting, full, a connection that failed
+_OF_PARAMETERS = (LookupError, TypeError, ValueError)  # one is missing, or odd: the database is not at fault
 _NOTES = "notes"
 _AT_HAND = 3
 _open: ContextVar[int] = ContextVar("open_transactions", default=0)
@@ -59,12 +60,9 @@ def is_conflict(error: Exception) -> bool:
 def is_out_of_reach(error: BaseException) -> bool:
     """Tell whether something failed only because the database does not answer, or no longer does."""
     if isinstance(error, DBAPIError):
-        is_ours = isinstance(
-            error.__cause__, (LookupError, TypeError, ValueError)
-        )  # a parameter that is missing, or odd
-        return (error.connection_invalidated and not is_ours) or str(getattr(error.orig, "sqlstate", None) or "")[
-            :4
-        ] in _AWAY
+        is_ours = isinstance(error.__cause__, _OF_PARAMETERS)
+        is_lost = error.connection_invalidated and not is_ours
+        return is_lost or str(getattr(error.orig, "sqlstate", None) or "").startswith(_AWAY)
     if isinstance(error, TimeoutError):  # of the pool
         return True
     return isinstance(error, OSError) and any(

@@ -11,7 +11,6 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
-from functools import partial
 
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -76,9 +75,10 @@ class ModelOrchestrator:
         Without `project_id` a message begins a project, unless it names one.
         """
         by = Speaker(user_id=user_id, channel=channel)
-        keep = partial(remarks.keep, self._database, by=by, text=text)
-        if project_id and not idempotency_key and await keep(project_id=project_id):
-            return project_id
+        if project_id is not None and idempotency_key is None:
+            is_kept = await remarks.keep(self._database, by=by, text=text, project_id=project_id)
+            if is_kept:
+                return project_id
 
         async def obey(session: AsyncSession) -> Projects:
             return await self._commands.obey(session, by=by, text=text, project_id=project_id)

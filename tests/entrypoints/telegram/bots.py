@@ -102,7 +102,7 @@ async def a_bot(
         app.database.hear(narrator.hear)
         chores = [
             Chore(name="runs", every_seconds=1, work=lambda: app.runner.patrol(every_seconds=0.05)),
-            *wire_chores(app, wire=wire, handler=stand_ins.handler(house), clock=clock),
+            *wire_chores(app, wire=wire, handler=stand_ins.handler(house), codes=house.codes, clock=clock),
             Chore(name="what projects do", every_seconds=1, work=narrator.work),
         ]
         await stack.enter_async_context(doing(chores, clock=clock))

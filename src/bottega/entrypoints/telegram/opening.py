@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import structlog
 
+from bottega.access.codes import Codes
 from bottega.bootstrap import App, Chore, codes_of
 from bottega.core.clock import Clock
 from bottega.core.errors import AppError
@@ -131,10 +132,10 @@ async def conversing(app: App, *, wire: Wire, clock: Clock) -> AsyncIterator[tup
         log.info("telegram.login.off", reason="JWT_SECRET is not set: nobody signs in here")
     await conversation.introduce()
     telling = Chore(name="what projects do", every_seconds=2, work=narrator.work)
-    yield (*wire_chores(app, wire=wire, handler=conversation, clock=clock), telling)
+    yield (*wire_chores(app, wire=wire, handler=conversation, codes=house.codes, clock=clock), telling)
 
 
-def wire_chores(app: App, *, wire: Wire, handler: Handler, clock: Clock) -> tuple[Chore, ...]:
+def wire_chores(app: App, *, wire: Wire, handler: Handler, codes: Codes | None, clock: Clock) -> tuple[Chore, ...]:
     """Return what hears and says; each goes on until it is cancelled, and is begun again should it fail."""
     reception = Reception(handler=handler, me=wire.me, apology=_apology)
     clerk = Clerk(
@@ -146,7 +147,6 @@ def wire_chores(app: App, *, wire: Wire, handler: Handler, clock: Clock) -> tupl
         at_once=CHATS_AT_ONCE,
     )
     wire.inbox.hear(clerk.wake)
-    codes = codes_of(app, clock=clock)
     carrier = Carrier(voice=wire.voice, archives=app.storage, links=app.links, codes=codes)
     postman = Postman(database=app.database, senders={TARGET: carrier}, clock=clock, at_once=RECIPIENTS_AT_ONCE)
     hearing: tuple[Chore, ...] = ()

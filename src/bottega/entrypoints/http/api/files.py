@@ -91,10 +91,7 @@ async def read_file(
     project_id: ProjectId,
     who: Reader,
     house: TheHouse,
-    path: Annotated[
-        str,
-        Query(min_length=1, max_length=1000, description="As the list of files has it.", examples=["words/count.py"]),
-    ],
+    path: FilePath,
     commit: Sha = None,
 ) -> FileContent:
     """Read one file of a commit, of up to 5 MiB."""

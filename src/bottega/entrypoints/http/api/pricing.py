@@ -116,10 +116,6 @@ async def set_price(new: NewPrice, who: Admin, house: TheHouse, key: OnceKey) ->
     return _price(row)
 
 
-def _facts(new: NewPrice) -> audit.Facts:
-    return {"input": f"{new.rates.input:f}", "output": f"{new.rates.output:f}", "is_free": new.is_free}
-
-
 def _rates(given: GivenRates) -> Rates:
     return Rates(
         input=given.input,
